@@ -1,0 +1,40 @@
+# `make help` lists the commands. Everything is installed into .venv; nothing else is touched.
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+EXTRAS := test
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$python" && break; done)
+INPUTS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help train test lint bench clean
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+train: $(VENV)/train.stamp  ## install, then train the main job: MNIST, tracked (ARGS="--epochs 5" adds flags)
+	$(BIN)/python train.py $(ARGS)
+
+test: lint  ## install what tests need, then lint, check types and run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/test.stamp  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## remove the virtual environment and caches; runs/ stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found on PATH." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/train.stamp: $(VENV)/bin/python $(INPUTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/bin/python $(INPUTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@ $(VENV)/train.stamp

@@ -1,0 +1,103 @@
+"""Defaults < parameter file < command line, as checked ``Params``; reading and writing parameter files."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from params.spec import Params, parameter_name
+
+NAMES = tuple(parameter_name(field) for field in Params.model_fields)
+FOLDER = Path(__file__).parent
+
+
+def load_params(file: str | Path | None = None, flags: Mapping[str, str] | None = None) -> Params:
+    """Resolve the parameters of a run.
+
+    Args:
+        file: a TOML file, or the name of one in ``params/`` (``mnist-cnn``); None for the defaults.
+        flags: parameter names (with hyphens) to the text given on the command line.
+
+    Raises:
+        ValueError: one sentence that names the parameter or file, the value and what is allowed.
+    """
+    values = dict(read_params(file)) if file is not None else {}
+    values.update({name: _parse_flag(name, text) for name, text in (flags or {}).items()})
+    return check_params(values)
+
+
+def check_params(values: Mapping[str, Any]) -> Params:
+    """Check parameters given by their names with hyphens.
+
+    Raises:
+        ValueError: one sentence that names the parameter, its value and what is allowed.
+    """
+    for name in values:
+        if name not in NAMES:
+            raise ValueError(unknown_name(name, "parameter"))
+    try:
+        return Params.model_validate(dict(values), by_alias=True, by_name=False)
+    except ValidationError as error:
+        details = error.errors()[0]
+        raise ValueError(_sentence(str(details["loc"][0]), details)) from None
+
+
+def read_params(file: str | Path) -> dict[str, Any]:
+    """Read a TOML parameter file, or one of ``params/`` by its bare name.
+
+    Raises:
+        ValueError: the file is missing or is not TOML.
+    """
+    path = Path(file)
+    if not path.suffix and not path.exists():
+        path = FOLDER / f"{path.name}.toml"
+        if not path.is_file():
+            known = ", ".join(sorted(found.stem for found in FOLDER.glob("*.toml")))
+            raise ValueError(
+                f"no parameter file is named '{file}': give a TOML file's path, or one of {known}"
+            )
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"parameter file '{file}' does not exist") from None
+    except OSError as error:
+        raise ValueError(f"parameter file '{file}' cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"parameter file '{file}' is not valid TOML: {error}") from None
+
+
+def write_params(params: Params, path: Path) -> None:
+    """Write the parameters that apply as a TOML file that ``read_params`` reads back."""
+    lines = [
+        f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in params.applicable().items()
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def unknown_name(name: str, kind: str, known: tuple[str, ...] = NAMES) -> str:
+    """Return the sentence for a name that nobody declared, with the nearest known one."""
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=1)
+    return f"unknown {kind} '{name}'" + (f": did you mean '{near[0]}'?" if near else "")
+
+
+def _parse_flag(name: str, text: str) -> Any:
+    """Read a flag's text as its parameter's type; ranges are left to ``check_params``."""
+    field = Params.model_fields[name.replace("-", "_")]
+    annotation: Any = field.annotation if name != "validation" else str
+    try:
+        return TypeAdapter(annotation).validate_strings(text)
+    except ValidationError as error:
+        raise ValueError(_sentence(name, error.errors()[0])) from None
+
+
+def _sentence(name: str, details: ErrorDetails) -> str:
+    """Turn pydantic's error into one sentence: the parameter, its value, what is allowed."""
+    rule = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{name} = {details['input']!r}: {rule}"

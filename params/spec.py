@@ -1,0 +1,120 @@
+"""Which parameters exist: name, default, type, range or choices, help — declared once, here.
+
+The command-line flags, their help, the TOML files and every error message are derived from this model. A
+parameter has one spelling everywhere, the one with hyphens: TOML key = flag = column in Comet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+@dataclasses.dataclass(frozen=True)
+class When:
+    """Says when a parameter applies; one that doesn't apply is neither logged nor read."""
+
+    text: str
+    applies: Callable[[Params], bool]
+
+
+def _check_validation(value: object) -> object:
+    """Accept 'test' or a fraction strictly between 0 and 1, as a number or as its text."""
+    if value == "test":
+        return value
+    try:
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool) and 0 < float(value) < 1:
+            return float(value)
+    except ValueError:
+        pass
+    raise ValueError("should be 'test' or a fraction of the training set between 0 and 1, such as 0.1")
+
+
+def _check_model_file(value: object) -> object:
+    """Accept a bare file name that ends in .h5 or .keras."""
+    if isinstance(value, str) and re.fullmatch(r"[^/\\\0]+\.(h5|keras)", value):
+        return value
+    raise ValueError("should be a file name without a folder, ending in .h5 or .keras")
+
+
+_MLP = When("model mlp", lambda params: params.model == "mlp")
+_CNN = When("model cnn", lambda params: params.model == "cnn")
+_STOPPING = When("early-stopping", lambda params: params.early_stopping)
+_SPLIT = When(
+    "a validation fraction, or dataset mnist-5k",
+    lambda params: params.validation != "test" or params.dataset == "mnist-5k",
+)
+
+
+def parameter_name(field: str) -> str:
+    """Turn a Python attribute's name into the parameter's: ``batch_size`` into ``batch-size``."""
+    return field.replace("_", "-")
+
+
+class Params(BaseModel):
+    """The parameters of one run; everything that changes its result, and nothing else."""
+
+    model_config = ConfigDict(
+        alias_generator=parameter_name, populate_by_name=True, extra="forbid", frozen=True, strict=True
+    )
+
+    # Data
+    dataset: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="auto (MNIST if it can be had, else mnist-5k), mnist, fashion-mnist, mnist-5k, "
+            "or the path of an .npz file in Keras' layout",
+        ),
+    ] = "auto"
+    validation: Annotated[
+        Literal["test"] | float,
+        BeforeValidator(_check_validation),
+        Field(description="what each epoch is validated on: test, or a fraction of the training set"),
+    ] = "test"
+    split_seed: Annotated[
+        int, Field(ge=0, lt=2**31, description="seed of the split, apart from the run's seed"), _SPLIT
+    ] = 0
+    # Model
+    model: Annotated[Literal["mlp", "cnn"], Field(description="the network")] = "mlp"
+    layer_1_size: Annotated[int, Field(ge=1, le=65536, description="units of the first layer"), _MLP] = 128
+    layer_2_size: Annotated[int, Field(ge=1, le=65536, description="units of the second layer"), _MLP] = 128
+    filters: Annotated[
+        int, Field(ge=1, le=1024, description="filters of the first convolutions; later ones double it"), _CNN
+    ] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1, description="fraction of units dropped in training")] = 0.25
+    # Training
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="examples a step")] = 128
+    epochs: Annotated[int, Field(ge=1, le=100_000, description="passes over the training set")] = 50
+    optimizer: Annotated[
+        Literal["adamax", "adam", "rmsprop", "sgd"], Field(description="the update rule")
+    ] = "adamax"
+    initial_lr: Annotated[float, Field(gt=0, le=100, description="learning rate of the first step")] = 0.01
+    decay_steps: Annotated[int, Field(ge=1, description="steps in which the rate decays once")] = 2000
+    decay_rate: Annotated[float, Field(gt=0, le=1, description="factor of one decay")] = 0.9
+    early_stopping: Annotated[
+        bool, Field(description="stop when val_loss no longer falls, and keep the best weights")
+    ] = False
+    patience: Annotated[int, Field(ge=0, description="epochs without a lower val_loss"), _STOPPING] = 5
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, order and dropout")] = 0
+    # Result
+    model_file: Annotated[
+        str, BeforeValidator(_check_model_file), Field(description="name of the saved model: .h5 or .keras")
+    ] = "tf-mnist-comet.h5"
+
+    def applicable(self) -> dict[str, Any]:
+        """Return the parameters that apply to this run, by their names with hyphens: what is logged."""
+        return {
+            parameter_name(field): getattr(self, field)
+            for field in type(self).model_fields
+            if (when := condition(field)) is None or when.applies(self)
+        }
+
+
+def condition(field: str) -> When | None:
+    """Return when the parameter behind a field applies, or None where it always does."""
+    return next((part for part in Params.model_fields[field].metadata if isinstance(part, When)), None)

@@ -1,0 +1,133 @@
+"""Parameters: declared once, checked in one sentence."""
+
+import pytest
+
+from params.load import NAMES, check_params, load_params, read_params, write_params
+from params.spec import Params
+
+TUTORIAL = {
+    "dropout": 0.25,
+    "batch-size": 128,
+    "epochs": 50,
+    "layer-1-size": 128,
+    "layer-2-size": 128,
+    "initial-lr": 0.01,
+    "decay-steps": 2000,
+    "decay-rate": 0.9,
+    "optimizer": "adamax",
+}
+
+
+def test_defaults_are_the_tutorials():
+    assert {name: value for name, value in Params().applicable().items() if name in TUTORIAL} == TUTORIAL
+
+
+def test_the_tutorials_file_holds_its_nine_values_and_no_more():
+    assert read_params("mnist-mlp") == TUTORIAL
+
+
+@pytest.mark.parametrize("name", ["mnist-mlp", "mnist-cnn", "fashion-cnn"])
+def test_shipped_files_load(name):
+    assert load_params(name)
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path):
+    file = tmp_path / "p.toml"
+    file.write_text("epochs = 7\nbatch-size = 32\n")
+    params = load_params(file, {"epochs": "3"})
+    assert (params.epochs, params.batch_size, params.decay_steps) == (3, 32, 2000)
+
+
+def test_only_parameters_that_apply_are_logged():
+    mlp, cnn = Params().applicable(), Params(model="cnn", early_stopping=True).applicable()
+    assert "layer-1-size" in mlp
+    assert "filters" not in mlp
+    assert "patience" not in mlp
+    assert "split-seed" not in mlp
+    assert "layer-1-size" not in cnn
+    assert {"filters", "patience"} <= set(cnn)
+
+
+def test_the_split_seed_applies_with_a_fraction():
+    assert "split-seed" in Params(validation=0.1).applicable()
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "below", "high", "above"),
+    [
+        ("dropout", "0", "-0.1", "0.99", "1"),
+        ("batch-size", "1", "0", "1000000", "1000001"),
+        ("epochs", "1", "0", "100000", "100001"),
+        ("layer-1-size", "1", "0", "65536", "65537"),
+        ("layer-2-size", "1", "0", "65536", "65537"),
+        ("filters", "1", "0", "1024", "1025"),
+        ("initial-lr", "1e-9", "0", "100", "100.1"),
+        ("decay-steps", "1", "0", "10000000", "x"),
+        ("decay-rate", "0.001", "0", "1", "1.1"),
+        ("validation", "0.001", "0", "0.999", "1"),
+        ("seed", "0", "-1", "2147483647", "2147483648"),
+        ("split-seed", "0", "-1", "2147483647", "2147483648"),
+        ("patience", "0", "-1", "9", "x"),
+    ],
+)
+def test_bounds_hold_on_both_sides(name, low, below, high, above):
+    load_params(flags={name: low})
+    load_params(flags={name: high})
+    for text in (below, above):
+        with pytest.raises(ValueError, match=f"^{name} = .*should be") as caught:
+            load_params(flags={name: text})
+        assert "\n" not in str(caught.value)
+
+
+def test_every_parameter_survives_a_round_trip_through_a_file(tmp_path):
+    params = Params(
+        model="cnn", validation=0.2, early_stopping=True, dataset='数字 "x".npz', model_file="m.keras"
+    )
+    write_params(params, tmp_path / "p.toml")
+    assert load_params(tmp_path / "p.toml") == params
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 1}, "unknown parameter 'batch_size': did you mean 'batch-size'?"),
+        ({"dropuot": 0.1}, "unknown parameter 'dropuot': did you mean 'dropout'?"),
+        ({"zzz": 1}, "unknown parameter 'zzz'"),
+        ({"epochs": "5"}, "epochs = '5': should be a valid integer"),
+        ({"epochs": True}, "epochs = True: should be a valid integer"),
+        ({"epochs": 5.5}, "epochs = 5.5: should be a valid integer"),
+        ({"dropout": float("nan")}, "dropout = nan: should be"),
+        ({"optimizer": "adamw"}, "optimizer = 'adamw': should be 'adamax', 'adam', 'rmsprop' or 'sgd'"),
+        ({"model-file": "../x.h5"}, "model-file = '../x.h5': should be a file name without a folder"),
+        ({"model-file": "x.txt"}, "ending in .h5 or .keras"),
+        ({"validation": "train"}, "validation = 'train': should be 'test' or a fraction"),
+    ],
+)
+def test_a_bad_value_is_one_sentence(values, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared below
+        check_params(values)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "does not exist"), (b"epochs = ", "is not valid TOML"), (b"\xff\xfe", "is not valid TOML")],
+)
+def test_a_missing_or_broken_file_is_one_sentence(tmp_path, content, message):
+    file = tmp_path / "p.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_params(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_shipped_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match="fashion-cnn, mnist-cnn, mnist-mlp"):
+        load_params("mnist-mpl")
+
+
+def test_every_parameter_is_described():
+    assert all(field.description for field in Params.model_fields.values())
+    assert len(NAMES) == len(set(NAMES))

@@ -1,0 +1,1 @@
+"""One tracked run of a Keras image classifier, and what is done with runs afterwards."""

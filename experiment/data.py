@@ -12,7 +12,7 @@ import threading
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def load_arrays(dataset: str) -> Arrays:
     raise ValueError(f"dataset = '{dataset}' is no file or folder here, nor one of {known}")
 
 
-def check_arrays(name: str, arrays: dict[str, np.ndarray], class_names: tuple[str, ...] = ()) -> Arrays:
+def check_arrays(name: str, arrays: Mapping[str, np.ndarray], class_names: tuple[str, ...] = ()) -> Arrays:
     """Check arrays in Keras' layout and give them a fingerprint.
 
     Args:
@@ -162,7 +162,7 @@ def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:
             arrays, train, fraction, f"validation = {fraction}", get_parameter("split-seed")
         )
     return Dataset(
-        name=arrays.name,
+        name=get_parameter("dataset"),
         train=arrays.train if len(train) == len(everyone) else arrays.train.take(train),
         validation=test if fraction == "test" else arrays.train.take(validation),
         test=test,

@@ -76,10 +76,35 @@ class RunDirectory:
         except OSError as error:
             raise ValueError(f"runs = '{self.path.parent}' cannot be written to: {error.strerror}") from None
 
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the run's lock: one process at a time writes to a run.
+
+        Raises:
+            ValueError: another process holds it.
+        """
+        try:
+            self.lock.acquire()
+        except Timeout:
+            raise ValueError(f"run {self.key[:12]} is alive: a process is working on it") from None
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+    def segment_folders(self) -> list[Path]:
+        """Return the folders of the processes that worked on this run, in their order."""
+        if not self.segments.is_dir():
+            return []
+        return sorted(
+            (folder for folder in self.segments.iterdir() if folder.name.isdigit()),
+            key=lambda folder: int(folder.name),
+        )
+
     def new_segment(self) -> Path:
         """Make and return the folder of the next process that works on this run."""
-        numbers = [int(folder.name) for folder in self.segments.iterdir() if folder.name.isdigit()]
-        segment = self.segments / str(max(numbers, default=0) + 1)
+        folders = self.segment_folders()
+        segment = self.segments / str(int(folders[-1].name) + 1 if folders else 1)
         segment.mkdir()
         return segment
 

@@ -25,6 +25,15 @@ class Evaluation:
     probabilities: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What ``fit`` did: Keras' history, how epochs were compiled, and why not otherwise."""
+
+    history: keras.callbacks.History
+    compiled: str
+    notice: str | None = None
+
+
 def compile_model(model: keras.Model, get_parameter: GetParameter) -> None:
     """Compile with the decay schedule acting through whichever optimizer is chosen."""
     schedule = keras.optimizers.schedules.ExponentialDecay(
@@ -45,7 +54,9 @@ def fit(
     get_parameter: GetParameter,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     initial_epoch: int = 0,
-) -> keras.callbacks.History:
+    *,
+    on_step_losses: Callable[[int, np.ndarray], None] | None = None,  # noqa: ARG001
+) -> Training:
     """Train a compiled model; each epoch's order is drawn from (seed, epoch), resumed or not."""
     classes = len(dataset.class_names)
     batch_size, seed = get_parameter("batch-size"), get_parameter("seed")
@@ -66,7 +77,7 @@ def fit(
     steps = -(-len(dataset.train) // batch_size)
     training = tf.data.Dataset.from_generator(batches, output_signature=signature)
     training = training.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
-    return model.fit(
+    history = model.fit(
         training,
         epochs=get_parameter("epochs"),
         initial_epoch=initial_epoch,
@@ -75,6 +86,7 @@ def fit(
         callbacks=list(callbacks),
         verbose=0,
     )
+    return Training(history, "off")
 
 
 def evaluate(model: keras.Model, examples: Examples, classes: int) -> Evaluation:

@@ -1,0 +1,88 @@
+"""What a run says while it goes: a progress bar on a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from experiment.provenance import redact
+
+_SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+@contextlib.contextmanager
+def without_stderr() -> Iterator[None]:
+    """Keep compiled code from writing to stderr; what it wrote is shown after all if an exception follows."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as heard:
+        saved = os.dup(2)
+        os.dup2(heard.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            heard.seek(0)
+            os.write(saved, heard.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+class Console:
+    """Writes notices, progress and the summary to stderr; each secret it knows is left out."""
+
+    def __init__(self, quiet: bool = False, secrets: tuple[str | None, ...] = ()) -> None:
+        self._quiet = quiet
+        self._secrets = secrets
+        self._progress: Any = None
+        self._task: Any = None
+        self.notices: list[str] = []
+
+    def notice(self, text: str) -> None:
+        """Say what the user should know; said when quiet, too, and once."""
+        text = redact(text, self._secrets)
+        if text in self.notices:
+            return
+        self.notices.append(text)
+        self._line(f"notice: {text}")
+
+    def say(self, text: str) -> None:
+        """Say what a user may want to know."""
+        if not self._quiet:
+            self._line(redact(text, self._secrets))
+
+    def start(self, epochs: int, done: int) -> None:
+        """Begin to show epochs, of which some may be done already."""
+        if self._quiet or not sys.stderr.isatty():
+            return
+        from rich.console import Console as Terminal
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = ("epoch", MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[metrics]}"))
+        self._progress = Progress(*columns, TimeRemainingColumn(), console=Terminal(stderr=True))
+        self._task = self._progress.add_task("", total=epochs, completed=done, metrics="")
+        self._progress.start()
+
+    def epoch(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
+        """Show a finished epoch, counted from 1."""
+        shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in _SHOWN if name in metrics)
+        if self._progress:
+            self._progress.update(self._task, completed=epoch, metrics=shown)
+        else:
+            self.say(f"epoch {epoch}/{epochs}  {shown}  {metrics['epoch_seconds']:.2f} s")
+
+    def stop(self) -> None:
+        """Stop showing epochs."""
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+    def _line(self, text: str) -> None:
+        if self._progress:
+            self._progress.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,142 @@
+"""Arrays to pictures and tables on an experiment; every picture is a PNG in the run directory as well."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SAMPLES = 40
+DOTS_PER_INCH = 120
+
+
+def confident_mistakes(labels: np.ndarray, probabilities: np.ndarray, count: int = SAMPLES) -> np.ndarray:
+    """Return the indices int64 [≤ count] of wrong predictions, the most confident first.
+
+    Args:
+        labels: int32 [N].
+        probabilities: float32 [N, classes].
+        count: how many at most.
+    """
+    wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:count]
+
+
+def log_confusion_matrix(
+    experiment: Any,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    images: np.ndarray,
+) -> None:
+    """Log the confusion matrix with sample images uint8 [N, H, W, C] behind its cells."""
+    experiment.log_confusion_matrix(
+        y_true=labels.tolist(),
+        y_predicted=probabilities.argmax(-1).tolist(),
+        labels=list(class_names),
+        images=[np.squeeze(image) for image in images],
+        max_categories=max(25, len(class_names)),
+        max_examples_per_cell=5,
+        title="Confusion matrix, test set",
+    )
+
+
+def class_scores(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> list[list[Any]]:
+    """Return rows of class, precision, recall, F1 and number of examples, over labels int32 [N]."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    scores = precision_recall_fscore_support(
+        labels, probabilities.argmax(-1), labels=np.arange(len(class_names)), zero_division=0
+    )
+    columns = zip(class_names, *(column.tolist() for column in scores), strict=True)
+    return [[row[0], *(round(value, 6) for value in row[1:4]), row[4]] for row in columns]
+
+
+def log_class_scores(experiment: Any, rows: Sequence[Sequence[Any]]) -> None:
+    """Log rows of ``class_scores`` as a table."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([["class", "precision", "recall", "f1", "examples"], *rows])
+    # log_table would import pandas, half a second, to make the same CSV asset.
+    experiment.log_asset_data(text.getvalue(), name="class-scores.csv")
+
+
+def log_samples(
+    experiment: Any, path: Path, images: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> None:
+    """Log a grid of the first images uint8 [N, H, W, C] under their labels int32 [N]."""
+    captions = [class_names[label] for label in labels[:SAMPLES]]
+    _log_grid(experiment, path, "Samples of the training set", images[:SAMPLES], captions)
+
+
+def log_mistakes(
+    experiment: Any,
+    path: Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+) -> None:
+    """Log a grid of the most confident mistakes; nothing where every prediction is right."""
+    worst = confident_mistakes(labels, probabilities)
+    predicted = probabilities.argmax(-1)
+    captions = [
+        f"{class_names[labels[index]]} → {class_names[predicted[index]]}\n{probabilities[index].max():.0%}"
+        for index in worst
+    ]
+    if captions:
+        title = "Most confident mistakes on the test set: true → predicted, how sure"
+        _log_grid(experiment, path, title, images[worst], captions)
+
+
+def log_curves(experiment: Any, path: Path, history: Mapping[str, Sequence[float]]) -> None:
+    """Log loss and accuracy over epochs, training and validation in one picture."""
+    figure = _figure(9, 3.6)
+    for place, metric in enumerate(("loss", "accuracy"), 1):
+        axes = figure.add_subplot(1, 2, place)
+        for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
+            values = history.get(name, ())
+            axes.plot(range(1, len(values) + 1), values, label=label, marker="." if len(values) < 20 else "")
+        axes.set(xlabel="epoch", ylabel=metric)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    _log_figure(experiment, path, figure)
+
+
+def log_weight_histograms(experiment: Any, weights: Mapping[str, np.ndarray], step: int) -> None:
+    """Log a histogram of each named weight array at a step."""
+    for name, values in weights.items():
+        experiment.log_histogram_3d(np.asarray(values).ravel(), name=f"weights/{name}", step=step)
+
+
+def _log_grid(
+    experiment: Any, path: Path, title: str, images: np.ndarray, captions: Sequence[str], columns: int = 10
+) -> None:
+    rows = -(-len(images) // columns)
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    figure = _figure(columns, rows * (1.0 + 0.22 * lines) + 0.5)
+    figure.suptitle(title, fontsize=11)
+    for place, (image, caption) in enumerate(zip(images, captions, strict=True), 1):
+        axes = figure.add_subplot(rows, columns, place)
+        axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(caption, fontsize=7, pad=2)
+        axes.axis("off")
+    _log_figure(experiment, path, figure)
+
+
+def _figure(width: float, height: float) -> Any:
+    """Make a figure of so many inches without pyplot, which keeps every figure it ever made."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+
+
+def _log_figure(experiment: Any, path: Path, figure: Any) -> None:
+    figure.savefig(path)
+    experiment.log_image(str(path), name=path.name)

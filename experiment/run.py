@@ -1,0 +1,123 @@
+"""One run's story: log the parameters, read them back, train, evaluate, save, log what happened."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiment import data, provenance, record, rundir, tracking
+from experiment.console import Console, without_stderr
+from experiment.lifecycle import recorded
+from params.spec import Params
+
+if TYPE_CHECKING:
+    from experiment.models import ModelBuilder
+
+MODEL_PARAMETERS = ("model", "layer-1-size", "layer-2-size", "filters", "dropout")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What does not change a run's result: where it lies, what it is called, who is told of it."""
+
+    mode: str = tracking.AUTO
+    runs: Path = Path("runs")
+    name: str | None = None
+    tags: Sequence[str] = ()
+    workspace: str | None = None
+    project: str | None = None
+    register: str | None = None
+    quiet: bool = False
+
+
+def train_and_evaluate(
+    params: Params,
+    *,
+    build_model: ModelBuilder | None = None,
+    dataset: Mapping[str, np.ndarray] | None = None,
+    options: Options | None = None,
+) -> rundir.RunRecord:
+    """Train, evaluate and save a classifier as one tracked run.
+
+    Args:
+        params: the parameters of the run.
+        build_model: called with (get_parameter, image_shape (H, W, C), classes); returns an uncompiled Keras
+            model over float32 pixels in 0–1, [N, …] of any shape that holds H·W·C values, with logits
+            [N, classes]. By default the one that the parameter ``model`` names.
+        dataset: arrays in Keras' layout: x_train, x_test uint8 [N, H, W] or [N, H, W, C], y_train, y_test
+            integers [N]. By default the set that the parameter ``dataset`` names.
+        options: where the run lies, its name, its tracking.
+
+    Raises:
+        ValueError: bad data, a place that cannot be written to, or no API key in online mode; nothing is
+            written then.
+        RunFailed: an error in the run, whose directory and archive are complete as far as it came.
+    """
+    options = options or Options()
+    mode = tracking.resolve_mode(options.mode)
+    console = Console(options.quiet, (tracking.api_key(),))
+    arrays = data.load_arrays(params.dataset) if dataset is None else data.check_arrays("arrays", dataset)
+    params = params.model_copy(update={"dataset": arrays.name})
+    values = params.applicable()
+    split = data.split_arrays(arrays, values.__getitem__)
+    directory = rundir.RunDirectory(options.runs / tracking.new_key())
+    directory.create()
+    facts = provenance.describe_run((tracking.api_key(),)) | {"dataset": record.data_facts(split)}
+    where = _destination(params, options, directory.key)
+
+    with recorded(directory, where, mode, values, facts, console) as tracker:
+        console.say(f"run {where.name}, {tracker.mode}: {directory.path}")
+        parameters = tracking.LoggedParameters(tracker, values, MODEL_PARAMETERS if build_model else ())
+        get_parameter = parameters.get_parameter
+        record.log_inputs(tracker, directory, split, params, facts)
+
+        with without_stderr():  # TensorFlow greets with four lines there that no setting turns off
+            import keras  # seconds, spent only after everything that can be refused
+
+        from experiment import callbacks, checkpoints, models, trainer
+
+        split = data.split_arrays(arrays, get_parameter)
+        classes, image_shape = len(split.class_names), split.train.images.shape[1:]
+        keras.utils.set_random_seed(get_parameter("seed"))
+        model = (build_model or models.build_model)(get_parameter, image_shape, classes)
+        trainer.compile_model(model, get_parameter)
+        tracker.set_model_graph(model.to_json())
+
+        steps = math.ceil(len(split.train) / get_parameter("batch-size"))
+        journal = rundir.MetricsJournal(directory.metrics_file)
+        logger = callbacks.MetricsLogger(tracker, journal, console, get_parameter("epochs"), steps)
+        console.start(get_parameter("epochs"), 0)
+        started = time.perf_counter()
+        training = trainer.fit(
+            model,
+            split,
+            get_parameter,
+            [*callbacks.early_stopping(get_parameter), logger],
+            on_step_losses=logger.step_losses,
+        )
+        fit_seconds = time.perf_counter() - started
+        console.stop()
+
+        saved = checkpoints.save_model(model, directory.model / get_parameter("model-file"))
+        evaluation = trainer.evaluate(checkpoints.load_model(saved), split.test, classes)
+        results = record.summarize(logger, evaluation, fit_seconds)
+        record.log_compilation(tracker, directory, training, console.notice)
+        record.log_results(tracker, directory, split, logger, evaluation, results)
+        record.log_weights(tracker, model)
+        record.log_model(tracker, saved, options.register, console.notice)
+        record.check_parameters(parameters, directory, console.notice)
+    rundir.write_json(directory.results_file, results | {"process_s": record.process_seconds()})
+    return rundir.read_record(directory.path)
+
+
+def _destination(params: Params, options: Options, key: str) -> tracking.Destination:
+    """Name and tag the run, so that it can be told from others at a glance."""
+    name = options.name or f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
+    tags = list(dict.fromkeys([params.dataset, params.model, *options.tags]))
+    return tracking.destination(name, tags, options.workspace, options.project)

@@ -1,0 +1,152 @@
+#!/usr/bin/env python
+"""Launch a tracked training run.
+
+python train.py                                    the tutorial's network on MNIST, 50 epochs
+python train.py --epochs 5 --optimizer adam        any parameter is a flag
+python train.py --params mnist-cnn                 a parameter file, or one of params/ by its name
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import traceback
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from params.load import NAMES, load_params, unknown_name
+from params.spec import Params, condition
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+MODES = ("auto", "online", "offline", "disabled")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0 done, 1 failed, 2 bad input, 128 + signal interrupted."""
+    parser = build_parser()
+    options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    flags = {name: getattr(options, name) for name in NAMES if getattr(options, name) is not None}
+    try:
+        params = load_params(options.params, flags)
+        return _train(params, options)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser: options by hand, one flag for each parameter from its declaration."""
+    parser = _Parser(
+        prog="train.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--params", metavar="FILE", help="TOML file, or the name of one in params/")
+    parser.add_argument("--mode", choices=MODES, default="auto", help="auto: online if an API key is set")
+    parser.add_argument("--name", help="name of the run (default: dataset, model, optimizer, key)")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="tag; may be repeated")
+    parser.add_argument("--workspace", help="Comet workspace (default: COMET_WORKSPACE)")
+    parser.add_argument("--project", help="Comet project (default: COMET_PROJECT_NAME)")
+    parser.add_argument("--register", metavar="NAME", help="make the model a version of NAME in the registry")
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of run directories")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
+    group = parser.add_argument_group("parameters (logged; also the names in TOML files)")
+    for name in NAMES:
+        field = Params.model_fields[name.replace("-", "_")]
+        when = condition(name.replace("-", "_"))
+        help_text = (
+            f"{field.description} (default: {_shown(field.default)}{f'; with {when.text}' if when else ''})"
+        )
+        group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, with the nearest known flag for an unknown one."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(allow_abbrev=False, **named)
+
+    def parse_args(self, arguments: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        known, unknown = self.parse_known_args(arguments, namespace)
+        if unknown:
+            flags = tuple(flag for action in self._actions for flag in action.option_strings)
+            self.error(unknown_name(unknown[0].partition("=")[0], "argument", flags))
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: error: {message}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _train(params: Params, options: argparse.Namespace) -> int:
+    """Train once, with signals turned into an orderly end."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported
+    from dotenv import find_dotenv, load_dotenv
+
+    load_dotenv(find_dotenv(usecwd=True))
+    from experiment import record, run
+    from experiment.lifecycle import Interrupted, RunFailed
+
+    run_options = run.Options(
+        mode=options.mode,
+        runs=Path(options.runs),
+        name=options.name,
+        tags=options.tag,
+        workspace=options.workspace,
+        project=options.project,
+        register=options.register,
+        quiet=options.quiet,
+    )
+    try:
+        with _signals_raise(Interrupted):
+            finished = run.train_and_evaluate(params, options=run_options)
+    except Interrupted as interruption:
+        print(f"train.py: {interruption}", file=sys.stderr)
+        return 128 + interruption.signal_number
+    except RunFailed as failure:
+        traceback.print_exception(failure.__cause__)
+        print(f"train.py: run {failure} failed; it is recorded all the same", file=sys.stderr)
+        return 1
+    summary = record.summary(finished)
+    if not options.quiet:
+        print(record.describe(summary, params.model_file), file=sys.stderr)
+    if options.json:
+        print(json.dumps(summary, ensure_ascii=False), flush=True)
+    return 0
+
+
+@contextlib.contextmanager
+def _signals_raise(kind: type[BaseException]) -> Iterator[None]:
+    """Let the first SIGINT, SIGTERM or SIGHUP raise ``kind(number)``, and a second one end the process."""
+
+    def handle(number: int, frame: types.FrameType | None) -> None:  # noqa: ARG001
+        for each in SIGNALS:
+            signal.signal(each, lambda number, frame: os._exit(128 + number))  # noqa: ARG005
+        raise kind(number)
+
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _shown(value: object) -> object:
+    return "off" if value is False else "on" if value is True else value
+
+
+def _metavar(annotation: Any) -> str:
+    choices = getattr(annotation, "__args__", ())
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "|".join(choices)
+    return {int: "INT", float: "FLOAT", bool: "BOOL"}.get(annotation, "VALUE")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

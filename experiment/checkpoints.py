@@ -40,7 +40,7 @@ def load_model(path: Path) -> Any:
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Silence Keras' two remarks about .h5: that it is a legacy format, and that metrics are built when used."""
+    """Silence Keras' two remarks about .h5: its being a legacy format, and metrics that are built later."""
     absl = logging.getLogger("absl")
     level = absl.level
     absl.setLevel(logging.ERROR)

@@ -221,10 +221,11 @@ def _sha256(*arrays: np.ndarray) -> str:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise ValueError("it holds a single array")
-            return {key: file[key] for key in IDX_FILES if key in file}
+            return {key: stored[key] for key in IDX_FILES if key in stored}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"dataset '{path}' is not a readable .npz file: {error}") from None
 

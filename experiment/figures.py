@@ -70,9 +70,14 @@ def log_class_scores(experiment: Any, rows: Sequence[Sequence[Any]]) -> None:
 def log_samples(
     experiment: Any, path: Path, images: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> None:
-    """Log a grid of the first images uint8 [N, H, W, C] under their labels int32 [N]."""
-    captions = [class_names[label] for label in labels[:SAMPLES]]
-    _log_grid(experiment, path, "Samples of the training set", images[:SAMPLES], captions)
+    """Log a grid of images uint8 [N, H, W, C] under their labels int32 [N], each class in its turn."""
+    rank = np.empty(len(labels), np.int64)  # the how-many-eth example of its class each one is
+    for label in range(len(class_names)):
+        members = np.flatnonzero(labels == label)
+        rank[members] = np.arange(len(members))
+    shown = np.lexsort((labels, rank))[:SAMPLES]
+    captions = [class_names[label] for label in labels[shown]]
+    _log_grid(experiment, path, "Samples of the training set", images[shown], captions)
 
 
 def log_mistakes(

@@ -61,15 +61,18 @@ def train_and_evaluate(
     """
     options = options or Options()
     mode = tracking.resolve_mode(options.mode)
-    console = Console(options.quiet, (tracking.api_key(),))
+    secrets = (tracking.api_key(),)
+    console = Console(options.quiet, secrets)
     arrays = data.load_arrays(params.dataset) if dataset is None else data.check_arrays("arrays", dataset)
     params = params.model_copy(update={"dataset": arrays.name})
     values = params.applicable()
     split = data.split_arrays(arrays, values.__getitem__)
     directory = rundir.RunDirectory(options.runs / tracking.new_key())
     directory.create()
-    facts = provenance.describe_run((tracking.api_key(),)) | {"dataset": record.data_facts(split)}
-    where = _destination(params, options, directory.key)
+    facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split)}
+    where = _destination(params, options, directory.key, secrets)
+    if provenance.REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
+        console.notice("the command line holds what looks like a secret; it is left out of all records")
 
     with recorded(directory, where, mode, values, facts, console) as tracker:
         console.say(f"run {where.name}, {tracker.mode}: {directory.path}")
@@ -116,8 +119,11 @@ def train_and_evaluate(
     return rundir.read_record(directory.path)
 
 
-def _destination(params: Params, options: Options, key: str) -> tracking.Destination:
+def _destination(
+    params: Params, options: Options, key: str, secrets: Sequence[str | None]
+) -> tracking.Destination:
     """Name and tag the run, so that it can be told from others at a glance."""
     name = options.name or f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
     tags = list(dict.fromkeys([params.dataset, params.model, *options.tags]))
-    return tracking.destination(name, tags, options.workspace, options.project)
+    clean = [provenance.redact(text, secrets) for text in (name, *tags)]
+    return tracking.destination(clean[0], clean[1:], options.workspace, options.project)

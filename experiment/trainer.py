@@ -84,6 +84,7 @@ def fit(
         validation_data=prepare(model, dataset.validation, classes),
         validation_batch_size=EVALUATION_BATCH,
         callbacks=list(callbacks),
+        shuffle=False,
         verbose=0,
     )
     return Training(history, "off")

@@ -12,6 +12,7 @@ from typing import Any
 from experiment.provenance import redact
 
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
+_LIVE = ("loss", "val_loss", "val_accuracy")  # what fits beside a bar on 80 columns
 
 
 @contextlib.contextmanager
@@ -61,15 +62,24 @@ class Console:
             return
         from rich.console import Console as Terminal
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
-        columns = ("epoch", MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[metrics]}"))
-        self._progress = Progress(*columns, TimeRemainingColumn(), console=Terminal(stderr=True))
+        whole = Column(no_wrap=True, min_width=len(f"{epochs}/{epochs}"))
+        self._progress = Progress(
+            "epoch",
+            MofNCompleteColumn(table_column=whole),
+            BarColumn(bar_width=8),
+            TextColumn("{task.fields[metrics]}"),
+            TimeRemainingColumn(),
+            console=Terminal(stderr=True),
+        )
         self._task = self._progress.add_task("", total=epochs, completed=done, metrics="")
         self._progress.start()
 
     def epoch(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """Show a finished epoch, counted from 1."""
-        shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in _SHOWN if name in metrics)
+        names = _LIVE if self._progress else _SHOWN
+        shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in names if name in metrics)
         if self._progress:
             self._progress.update(self._task, completed=epoch, metrics=shown)
         else:

@@ -115,8 +115,8 @@ def log_compilation(
 
 def log_weights(tracker: tracking.Tracker, model: Any) -> None:
     """Log a histogram of each weight array at the last step."""
-    weights = {weight.path: np.asarray(weight) for weight in model.trainable_weights}
-    figures.log_weight_histograms(tracker, weights, int(np.asarray(model.optimizer.iterations)))
+    weights = {weight.path: weight.numpy() for weight in model.trainable_weights}
+    figures.log_weight_histograms(tracker, weights, int(model.optimizer.iterations.numpy()))
 
 
 def log_results(

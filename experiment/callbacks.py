@@ -43,7 +43,7 @@ class MetricsLogger(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Log the epoch's metrics, learning rate and seconds; Keras counts epochs from 0, people from 1."""
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        metrics["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        metrics["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
         metrics["epoch_seconds"] = time.perf_counter() - self.clock[-1]
         for name, value in metrics.items():
             self.history.setdefault(name, []).append(value)
@@ -64,7 +64,7 @@ class MetricsLogger(keras.callbacks.Callback):
             self._log(epoch, [(self._step(), dict(metrics))], prefix="test_")
 
     def _step(self) -> int:
-        return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        return int(self.model.optimizer.iterations.numpy())
 
     def _log(self, epoch: int, rows: list[tuple[int, dict[str, float]]], prefix: str = "") -> None:
         now = time.time()

@@ -54,8 +54,8 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray) -> Examples:
-        """Return the examples at integer indices [M], in that order."""
+    def take(self, indices: np.ndarray | slice) -> Examples:
+        """Return the examples at integer indices [M], in that order, or those of a slice."""
         return Examples(self.images[indices], self.labels[indices])
 
 

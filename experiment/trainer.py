@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,9 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from experiment import compiled_epoch
+from experiment.compiled_epoch import OFF
 from experiment.data import Dataset, Examples
 
 GetParameter = Callable[[str], Any]
+OnStepLosses = Callable[[int, np.ndarray], None]
 EVALUATION_BATCH = 1000
 
 
@@ -55,50 +60,70 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     initial_epoch: int = 0,
     *,
-    on_step_losses: Callable[[int, np.ndarray], None] | None = None,  # noqa: ARG001
+    on_step_losses: OnStepLosses | None = None,
 ) -> Training:
-    """Train a compiled model; each epoch's order is drawn from (seed, epoch), resumed or not."""
-    classes = len(dataset.class_names)
+    """Train a compiled model by Keras' own ``fit``, its epochs compiled as the parameter ``compile`` says.
+
+    An epoch's order and every random number in it are drawn from (seed, epoch) or (seed, step): training
+    resumed at ``initial_epoch``, with weights and optimizer restored, goes on as if it had never stopped.
+
+    Args:
+        model: compiled; one input of float pixels in 0–1, [N, …] of H·W·C values, and logits [N, classes].
+        dataset: what to train on and to validate on after each epoch.
+        get_parameter: reads ``batch-size``, ``epochs``, ``seed`` and ``compile``.
+        callbacks: Keras callbacks; batch hooks fire once a compiled block, an epoch or about a second of one.
+        initial_epoch: epochs that are done already.
+        on_step_losses: called with the number of a first step, from 1, and the losses float [steps] from
+            there on, before callbacks are told of the epoch's end.
+    """
     batch_size, seed = get_parameter("batch-size"), get_parameter("seed")
-    epoch = initial_epoch
-
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        nonlocal epoch
-        order = epoch_order(seed, epoch, len(dataset.train))
-        epoch += 1
-        for start in range(0, len(order), batch_size):
-            batch = dataset.train.take(order[start : start + batch_size])
-            yield prepare(model, batch, classes)
-
-    signature = (
-        tf.TensorSpec((None, *model.input_shape[1:]), tf.float32),
-        tf.TensorSpec((None, classes), tf.float32),
-    )
-    steps = -(-len(dataset.train) // batch_size)
-    training = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    training = training.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
-    history = model.fit(
-        training,
-        epochs=get_parameter("epochs"),
-        initial_epoch=initial_epoch,
-        validation_data=prepare(model, dataset.validation, classes),
-        validation_batch_size=EVALUATION_BATCH,
-        callbacks=list(callbacks),
-        shuffle=False,
-        verbose=0,
-    )
-    return Training(history, "off")
+    orders = _orders(seed, len(dataset.train), initial_epoch)
+    callbacks = [*callbacks, _RandomLayersByEpoch(seed)]
+    compiled, notice = get_parameter("compile"), None
+    compiled = compiled_epoch.choose(model) if compiled == "auto" else compiled
+    try:
+        if compiled != OFF:
+            try:
+                training, validation = _compile(
+                    model, dataset, batch_size, seed, compiled, on_step_losses, orders
+                )
+            except Exception as error:  # tracing runs the model's own code: anything may come out of it
+                notice = (
+                    f"epochs of this model cannot be compiled, so plain fit trains it: {_first_line(error)}"
+                )
+                compiled = OFF
+        if compiled == OFF:
+            _release(model)
+            training, validation = _plain(model, dataset, batch_size, orders)
+            callbacks += (
+                [_StepLosses(on_step_losses, batch_size, len(dataset.train))] if on_step_losses else []
+            )
+        history = model.fit(
+            training,
+            epochs=get_parameter("epochs"),
+            initial_epoch=initial_epoch,
+            validation_data=validation,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+    finally:
+        _release(model)
+    return Training(history, compiled, notice)
 
 
 def evaluate(model: keras.Model, examples: Examples, classes: int) -> Evaluation:
     """Compute loss, accuracy and probabilities of a model that returns logits."""
-    pixels, targets = prepare(model, examples, classes)
-    logits = model.predict(pixels, batch_size=EVALUATION_BATCH, verbose=0)
-    losses = keras.ops.categorical_crossentropy(targets, logits, from_logits=True)
+    losses, logits = [], []
+    for start in range(0, len(examples), EVALUATION_BATCH):
+        pixels, targets = prepare(model, examples.take(slice(start, start + EVALUATION_BATCH)), classes)
+        logits.append(np.asarray(model(pixels, training=False)))
+        losses.append(np.asarray(keras.ops.categorical_crossentropy(targets, logits[-1], from_logits=True)))
+    values = np.concatenate(logits)
     return Evaluation(
-        loss=float(np.mean(losses, dtype=np.float64)),
-        accuracy=float(np.mean(logits.argmax(-1) == examples.labels)),
-        probabilities=np.asarray(keras.ops.softmax(logits)),
+        loss=float(np.mean(np.concatenate(losses), dtype=np.float64)),
+        accuracy=float(np.mean(values.argmax(-1) == examples.labels)),
+        probabilities=np.asarray(keras.ops.softmax(values)),
     )
 
 
@@ -108,6 +133,123 @@ def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
 
 
 def prepare(model: keras.Model, examples: Examples, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels float32 in 0–1, shaped as the model's input, and one-hot targets float32 [N, classes]."""
-    pixels = examples.images.astype(np.float32) / 255
-    return pixels.reshape(-1, *model.input_shape[1:]), np.eye(classes, dtype=np.float32)[examples.labels]
+    """Return pixels in 0–1, shaped as the model's input, and one-hot targets [N, classes], floats."""
+    kind = keras.config.floatx()
+    pixels = examples.images.astype(kind) / 255
+    return pixels.reshape(-1, *compiled_epoch.input_shape(model, examples)), np.eye(classes, dtype=kind)[
+        examples.labels
+    ]
+
+
+def _compile(
+    model: keras.Model,
+    dataset: Dataset,
+    batch_size: int,
+    seed: int,
+    compiled: str,
+    on_step_losses: OnStepLosses | None,
+    orders: Iterator[np.ndarray],
+) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """Put compiled programs in the place of Keras' own; return what ``fit`` is given instead of examples."""
+    classes = len(dataset.class_names)
+    _build(model, *prepare(model, dataset.train.take(slice(1)), classes))
+    trainer = compiled_epoch.Trainer(
+        model, dataset.train, classes, batch_size, seed, compiled, on_step_losses
+    )
+    model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, compiled)
+    model.train_function = trainer
+    shapes = (
+        tf.TensorSpec((trainer.block_length,), tf.int32),
+        tf.TensorSpec((), tf.int32),
+        tf.TensorSpec((), tf.bool),
+    )
+    training = tf.data.Dataset.from_generator(lambda: trainer.blocks(next(orders)), output_signature=shapes)
+    return training.apply(_cardinality(trainer.blocks_per_epoch)), tf.data.Dataset.from_tensors(0)
+
+
+def _plain(
+    model: keras.Model, dataset: Dataset, batch_size: int, orders: Iterator[np.ndarray]
+) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """Return batches of pixels and targets for stock ``fit``: the reference."""
+    classes, kind = len(dataset.class_names), keras.config.floatx()
+
+    def batches(examples: Examples, order: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, len(order), size):
+            yield prepare(model, examples.take(order[start : start + size]), classes)
+
+    shape = compiled_epoch.input_shape(model, dataset.train)
+    signature = (tf.TensorSpec((None, *shape), kind), tf.TensorSpec((None, classes), kind))
+    everyone = np.arange(len(dataset.validation))
+
+    def stream(examples: Examples, orders: Iterator[np.ndarray], size: int) -> tf.data.Dataset:
+        batched = tf.data.Dataset.from_generator(
+            lambda: batches(examples, next(orders), size), output_signature=signature
+        )
+        return batched.apply(_cardinality(math.ceil(len(examples) / size))).prefetch(2)
+
+    return (
+        stream(dataset.train, orders, batch_size),
+        stream(dataset.validation, itertools.repeat(everyone), EVALUATION_BATCH),
+    )
+
+
+# Without it Keras takes the end of a generator for the end of all data, with a warning.
+_cardinality = tf.data.experimental.assert_cardinality
+
+
+def _orders(seed: int, examples: int, epoch: int) -> Iterator[np.ndarray]:
+    while True:
+        yield epoch_order(seed, epoch, examples)
+        epoch += 1
+
+
+def _build(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> None:
+    """Make the variables of weights, metrics and optimizer, which a compiled program can't."""
+    logits = model(pixels, training=False)
+    model.compute_loss(pixels, targets, logits)
+    model.compute_metrics(pixels, targets, logits)
+    model.optimizer.build(model.trainable_variables)
+    model.reset_metrics()
+
+
+def _release(model: keras.Model) -> None:
+    """Give the model its own functions back."""
+    model.train_function = model.test_function = None
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+
+
+class _RandomLayersByEpoch(keras.callbacks.Callback):
+    """Sets the state of every random layer from (seed, epoch): a resumed run needs no other record of it."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        for number, state in enumerate(compiled_epoch.random_states(self.model)):
+            words = np.random.SeedSequence((self._seed, epoch, number)).generate_state(2)
+            state.assign(words.astype(np.int64))
+
+
+class _StepLosses(keras.callbacks.Callback):
+    """Recovers the losses of single steps from the running mean that stock ``fit`` gives its callbacks."""
+
+    def __init__(self, on_step_losses: OnStepLosses, batch_size: int, examples: int) -> None:
+        super().__init__()
+        self._on_step_losses = on_step_losses
+        self._sizes = [min(batch_size, examples - start) for start in range(0, examples, batch_size)]
+        self._means: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self._means = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self._means.append(float((logs or {})["loss"]))
+        if len(self._means) == len(self._sizes):
+            sizes = np.array(self._sizes)
+            totals = np.diff(np.array(self._means) * np.cumsum(sizes), prepend=0.0)
+            last = int(self.model.optimizer.iterations.numpy())
+            self._on_step_losses(last - len(sizes) + 1, totals / sizes)

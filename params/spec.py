@@ -101,6 +101,10 @@ class Params(BaseModel):
     ] = False
     patience: Annotated[int, Field(ge=0, description="epochs without a lower val_loss"), _STOPPING] = 5
     seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, order and dropout")] = 0
+    compile: Annotated[
+        Literal["auto", "xla", "graph", "off"],
+        Field(description="an epoch as one program: by XLA, as a graph, or not at all (plain fit)"),
+    ] = "auto"
     # Result
     model_file: Annotated[
         str, BeforeValidator(_check_model_file), Field(description="name of the saved model: .h5 or .keras")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiment import data, provenance, record, rundir, tracking
+from experiment import data, memory, provenance, record, rundir, tracking
 from experiment.console import Console, without_stderr
 from experiment.lifecycle import recorded
 from params.spec import Params
@@ -80,6 +80,7 @@ def train_and_evaluate(
         get_parameter = parameters.get_parameter
         record.log_inputs(tracker, directory, split, params, facts)
 
+        memory.grow_heaps_in_large_steps()
         with without_stderr():  # TensorFlow greets with four lines there that no setting turns off
             import keras  # seconds, spent only after everything that can be refused
 

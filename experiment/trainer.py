@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from experiment import compiled_epoch
+from experiment import compiled_epoch, memory
 from experiment.compiled_epoch import OFF
 from experiment.data import Dataset, Examples
 
@@ -98,15 +98,16 @@ def fit(
             callbacks += (
                 [_StepLosses(on_step_losses, batch_size, len(dataset.train))] if on_step_losses else []
             )
-        history = model.fit(
-            training,
-            epochs=get_parameter("epochs"),
-            initial_epoch=initial_epoch,
-            validation_data=validation,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
-        )
+        with memory.without_old_garbage():
+            history = model.fit(
+                training,
+                epochs=get_parameter("epochs"),
+                initial_epoch=initial_epoch,
+                validation_data=validation,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
     finally:
         _release(model)
     return Training(history, compiled, notice)

@@ -18,7 +18,9 @@ ALLOWED = {
     "experiment.rundir": set(),
     "experiment.checkpoints": {"experiment.rundir"},
     "experiment.archives": {"experiment.rundir"},
-    "experiment.trainer": {"experiment.data"},
+    "experiment.memory": set(),
+    "experiment.compiled_epoch": {"experiment.data"},
+    "experiment.trainer": {"experiment.compiled_epoch", "experiment.data", "experiment.memory"},
     "experiment.callbacks": {"experiment.console", "experiment.rundir", "experiment.tracking"},
     "experiment.lifecycle": {
         *("experiment.archives", "experiment.console", "experiment.provenance"),

@@ -61,7 +61,7 @@ def input_shape(model: keras.Model, examples: Examples) -> tuple[int, ...]:
 
 
 class Trainer:
-    """Takes the place of a model's ``train_function``: trains on blocks (order, full steps, has rest).
+    """Takes the place of a model's ``train_function``: trains on a block of an epoch at each call.
 
     Constructing it compiles the program, by running it on a block without a step.
 
@@ -69,6 +69,7 @@ class Trainer:
         model: built, compiled, its metrics and optimizer built.
         examples: the training set.
         classes: how many.
+        orders: yields the order int32 [N] of each epoch in turn.
         batch_size: examples a step.
         seed: of the dropout; a mask is a function of (seed, layer, step) alone, so that a resumed run draws
             what the unbroken one draws.
@@ -81,12 +82,15 @@ class Trainer:
         model: keras.Model,
         examples: Examples,
         classes: int,
+        orders: Iterator[np.ndarray],
         batch_size: int,
         seed: int,
         compiled: str,
         on_step_losses: Callable[[int, np.ndarray], None] | None = None,
     ) -> None:
         self._model = model
+        self._orders = orders
+        self._blocks: Iterator[Block] = iter(())
         self._steps, self._rest = divmod(len(examples), batch_size)
         self._batch_size = batch_size
         self._on_step_losses = on_step_losses
@@ -97,7 +101,7 @@ class Trainer:
         with _dropout_by_step(model, seed, compiled):
             self._run((np.zeros(self.block_length, np.int32), 0, False))
 
-    def blocks(self, order: np.ndarray) -> Iterator[Block]:
+    def _cut(self, order: np.ndarray) -> Iterator[Block]:
         """Cut an epoch's order int32 [N] into blocks, all of one length."""
         size = self._batch_size
         for first in range(0, max(1, self._steps), max(1, self.block_steps)):
@@ -107,20 +111,18 @@ class Trainer:
             yield np.pad(part, (0, self.block_length - len(part))), steps, last and self._rest > 0
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
-        """Train on the next block; return the metrics of the epoch so far."""
+        """Train on the block that the iterator numbers; return the metrics of the epoch so far."""
+        if int(next(iterator)) == 0:
+            self._blocks = self._cut(next(self._orders))
         before = int(self._model.optimizer.iterations.numpy())
-        order, steps, has_rest = next(iterator)
+        order, steps, has_rest = next(self._blocks)
         losses = self._run((order, steps, has_rest))
         if self._on_step_losses:
-            done = int(steps) + int(has_rest)
-            self._on_step_losses(before + 1, losses.numpy()[:done])
+            self._on_step_losses(before + 1, losses.numpy()[: steps + has_rest])
         return self._model.get_metrics_result()
 
-    def _run(self, block: Any) -> tf.Tensor:
-        order, steps, has_rest = block
-        return self._program(
-            tf.convert_to_tensor(order), tf.convert_to_tensor(steps, tf.int32), tf.convert_to_tensor(has_rest)
-        )
+    def _run(self, block: Block) -> tf.Tensor:
+        return self._program(*(tf.convert_to_tensor(part) for part in block))
 
 
 class Evaluator:

@@ -36,7 +36,7 @@ _SWITCHES = {
 # The SDK's defaults wait up to 257 s for a server that never answers.
 _IMPATIENCE = {
     "COMET_HTTP_SESSION_RETRY_TOTAL": "2",
-    "COMET_HTTP_SESSION_RETRY_BACKOFF_FACTOR": "0.5",
+    "COMET_HTTP_SESSION_RETRY_BACKOFF_FACTOR": "1",
     "COMET_GET_OR_ADD_EXPERIMENT_RETRY_TOTAL": "1",
     "COMET_TIMEOUT_HTTP": "5",
     "COMET_TIMEOUT_API": "5",
@@ -204,11 +204,12 @@ def _start_online(key: str, where: Destination, segment: Path) -> Any:
     try:
         experiment = _start(key, where, segment, online=True, disabled=False)
     except Exception as error:  # the SDK raises its own and requests' errors alike
-        reason = "refuses the API key" if "APIKey" in type(error).__name__ else "refuses the run"
+        about_key = "APIKey" in type(error).__name__ or type(error).__name__ == "Unauthorized"
+        reason = "refuses the API key" if about_key else "refuses the run"
         raise ConnectionError(f"Comet {reason} ({type(error).__name__})") from None
     if not experiment.alive:
         experiment.end()
-        raise ConnectionError("Comet refuses the run")
+        raise ConnectionError("Comet refuses the run: are API key and workspace right?")
     return experiment
 
 

@@ -151,21 +151,15 @@ def _compile(
     on_step_losses: OnStepLosses | None,
     orders: Iterator[np.ndarray],
 ) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    """Put compiled programs in the place of Keras' own; return what ``fit`` is given instead of examples."""
+    """Put compiled programs in the place of Keras' own; return numbers of blocks for ``fit`` to count by."""
     classes = len(dataset.class_names)
     _build(model, *prepare(model, dataset.train.take(slice(1)), classes))
     trainer = compiled_epoch.Trainer(
-        model, dataset.train, classes, batch_size, seed, compiled, on_step_losses
+        model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses
     )
     model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, compiled)
     model.train_function = trainer
-    shapes = (
-        tf.TensorSpec((trainer.block_length,), tf.int32),
-        tf.TensorSpec((), tf.int32),
-        tf.TensorSpec((), tf.bool),
-    )
-    training = tf.data.Dataset.from_generator(lambda: trainer.blocks(next(orders)), output_signature=shapes)
-    return training.apply(_cardinality(trainer.blocks_per_epoch)), tf.data.Dataset.from_tensors(0)
+    return tf.data.Dataset.range(trainer.blocks_per_epoch), tf.data.Dataset.range(1)
 
 
 def _plain(

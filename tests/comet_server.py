@@ -1,0 +1,207 @@
+"""A stand-in for Comet's REST backend on the loopback interface, as far as the SDK 3.58 needs one.
+
+It keeps what it is sent and repeats nothing: a point that arrives twice is there twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import email
+import email.policy
+import gzip
+import json
+import threading
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+API_KEY = "standInKey0123456789ABCDE"
+BAD_KEY, UNKNOWN_RUN, RUN_EXISTS = 90212, 90210, 90999
+
+
+@dataclasses.dataclass
+class Run:
+    """What arrived for one experiment key."""
+
+    workspace: str | None
+    project: str | None
+    parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    parameter_messages: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    metrics: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    others: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tags: list[str] = dataclasses.field(default_factory=list)
+    assets: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    graph: str | None = None
+
+
+class CometServer:
+    """Serves while it is a context; ``fault`` is a status that batch and upload calls answer with."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Run] = {}
+        self.requests: list[str] = []
+        self.fault: int | None = None
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._serve()
+
+            def do_POST(self) -> None:
+                self._serve()
+
+            def do_PUT(self) -> None:
+                self._serve()
+
+            def _serve(self) -> None:
+                url = urllib.parse.urlsplit(self.path)
+                query = {name: values[0] for name, values in urllib.parse.parse_qs(url.query).items()}
+                content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    content = gzip.decompress(content)
+                kind = self.headers.get("Content-Type", "")
+                key = self.headers.get("Authorization")
+                status, answer = server.answer(url.path, query, content, kind, key)
+                body = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Keep quiet."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+
+    def __enter__(self) -> CometServer:
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that point the SDK here."""
+        url = f"http://127.0.0.1:{self._http.server_address[1]}/clientlib/"
+        return {"COMET_URL_OVERRIDE": url, "COMET_API_KEY": API_KEY, "COMET_WORKSPACE": "tests"}
+
+    def answer(
+        self, path: str, query: dict[str, str], content: bytes, kind: str, key: str | None
+    ) -> tuple[int, Any]:
+        """Return status and JSON for a call."""
+        name = path.removeprefix("/clientlib/").removeprefix("/api/rest/v2/").removeprefix("rest/v2/")
+        self.requests.append(name)
+        if name == "isAlive/ver":
+            return 200, {"version": "5.0.0"}
+        body = json.loads(content) if kind.startswith("application/json") and content else {}
+        if (key or body.get("apiKey")) != API_KEY and name != "health/ping":
+            status = 401 if path.startswith("/api/") else 400
+            return status, {"msg": "bad key", "sdk_error_code": BAD_KEY}
+        if self.fault and ("batch" in name or "upload" in name):
+            return self.fault, {"msg": "fault"}
+        run = self.runs.get(
+            body.get("experimentKey") or query.get("experimentId") or query.get("experimentKey") or ""
+        )
+        for part, answer in _ANSWERS.items():
+            if part in name:
+                return answer(self, run, body, query, content, kind)
+        return 200, {}
+
+    def start(self, run: Run | None, body: dict[str, Any], *_: Any) -> tuple[int, Any]:
+        """Create an experiment, once."""
+        if run:
+            return 400, {"msg": "the experiment exists", "sdk_error_code": RUN_EXISTS}
+        self.runs[body["experimentKey"]] = Run(body.get("teamName"), body.get("projectName"))
+        return 200, {
+            "runId": "run",
+            "project_id": "project",
+            "focusUrl": f"https://comet.invalid/{body['experimentKey']}",
+            "lastOffset": 0,
+            "s3DirectAccessEnabled": False,
+            "featureToggles": [],
+        }
+
+
+def _metadata(_: Any, run: Run | None, __: Any, query: dict[str, str], *___: Any) -> tuple[int, Any]:
+    if run is None:
+        return 400, {"msg": "no such experiment", "sdk_error_code": UNKNOWN_RUN}
+    return 200, {
+        "experimentKey": query["experimentKey"],
+        "experimentName": run.others.get("Name"),
+        "workspaceName": run.workspace,
+        "projectName": run.project,
+        "projectId": "project",
+        "running": True,
+        "hasCrashed": False,
+        "throttle": False,
+        "archived": False,
+    }
+
+
+def _metrics(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+    run.metrics += body["values"]
+    return 200, {}
+
+
+def _parameters(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+    run.parameter_messages += body["values"]
+    run.parameters |= {value["parameterName"]: value["parameterValue"] for value in body["values"]}
+    return 200, {}
+
+
+def _other(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+    run.others[body["key"]] = body["value"]
+    return 200, {}
+
+
+def _tags(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+    run.tags += body["addedTags"]
+    return 200, {}
+
+
+def _graph(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+    run.graph = body.get("graph")
+    return 200, {}
+
+
+def _asset(
+    _: Any, run: Run, body: dict[str, Any], query: dict[str, str], content: bytes, kind: str
+) -> tuple[int, Any]:
+    header = f"Content-Type: {kind}\r\n\r\n".encode()
+    message = email.message_from_bytes(header + content, policy=email.policy.HTTP)
+    files = [
+        part.get_payload(decode=True)
+        for part in message.iter_parts()
+        if part.get_param("name", header="content-disposition") == "file"
+    ]
+    run.assets.append(query | {"content": files[0]})
+    return 200, {"assetId": query.get("assetId") or query.get("imageId")}
+
+
+def _status(*_: Any) -> tuple[int, Any]:
+    return 200, {
+        "is_alive_beat_duration_millis": 10000,
+        "gpu_monitor_interval_millis": 60000,
+        "cpu_monitor_interval_millis": 60000,
+        "parameter_update_interval_millis": 1000,
+        "pending_rpcs": False,
+    }
+
+
+_ANSWERS: dict[str, Any] = {
+    "experiment/metadata": _metadata,
+    "logger/add/run": CometServer.start,
+    "experiment/metric": _metrics,
+    "experiment/parameter": _parameters,
+    "experiment/log-other": _other,
+    "experiment/graph": _graph,
+    "tags/add-tags": _tags,
+    "asset/upload": _asset,
+    "visualizations/upload": _asset,
+    "status-report/update": _status,
+}

@@ -3,6 +3,7 @@
 VENV   := .venv
 BIN    := $(VENV)/bin
 EXTRAS := test
+DATA   := $(firstword $(wildcard $(HOME)/.keras/datasets/mnist.npz) mnist.npz)
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$python" && break; done)
 INPUTS := pyproject.toml constraints.txt
@@ -24,6 +25,9 @@ lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(VENV)/bench.stamp  ## time this pipeline beside its peers (DATA=mnist.npz, ARGS="--pairs 3")
+	$(BIN)/python -m benchmarks $(DATA) $(ARGS)
+
 clean:  ## remove the virtual environment and caches; runs/ stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 
@@ -37,4 +41,8 @@ $(VENV)/train.stamp: $(VENV)/bin/python $(INPUTS)
 
 $(VENV)/test.stamp: $(VENV)/bin/python $(INPUTS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@ $(VENV)/train.stamp
+
+$(VENV)/bench.stamp: $(VENV)/bin/python $(INPUTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	@touch $@ $(VENV)/train.stamp

@@ -153,7 +153,7 @@ def _compile(
 ) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     """Put compiled programs in the place of Keras' own; return numbers of blocks for ``fit`` to count by."""
     classes = len(dataset.class_names)
-    _build(model, *prepare(model, dataset.train.take(slice(1)), classes))
+    build(model, *prepare(model, dataset.train.take(slice(1)), classes))
     trainer = compiled_epoch.Trainer(
         model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses
     )
@@ -198,7 +198,7 @@ def _orders(seed: int, examples: int, epoch: int) -> Iterator[np.ndarray]:
         epoch += 1
 
 
-def _build(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> None:
+def build(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> None:
     """Make the variables of weights, metrics and optimizer, which a compiled program can't."""
     logits = model(pixels, training=False)
     model.compute_loss(pixels, targets, logits)

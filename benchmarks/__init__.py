@@ -1,0 +1,1 @@
+"""This pipeline beside its peers, in one run, as ratios."""

@@ -1,0 +1,37 @@
+"""This pipeline's compiled epoch, training only."""
+
+import os
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from experiment import memory
+
+memory.grow_heaps_in_large_steps()
+import itertools
+
+import keras
+
+from benchmarks.peers.report import report
+from experiment import compiled_epoch, data, models, trainer
+from params.spec import Params
+
+path, epochs = sys.argv[1], int(sys.argv[2])
+get_parameter = Params().model_dump(by_alias=True).__getitem__
+arrays = data.load_arrays(path)
+keras.utils.set_random_seed(0)
+model = models.build_model(get_parameter, arrays.train.images.shape[1:], 10)
+trainer.compile_model(model, get_parameter)
+trainer.build(model, *trainer.prepare(model, arrays.train.take(slice(1)), 10))
+orders = (trainer.epoch_order(0, epoch, len(arrays.train)) for epoch in itertools.count())
+program = compiled_epoch.Trainer(model, arrays.train, 10, orders, 128, 0, compiled_epoch.XLA)
+seconds = []
+for _ in range(epochs):
+    begun = time.perf_counter()
+    blocks = iter(range(program.blocks_per_epoch))
+    for _ in range(program.blocks_per_epoch):
+        logs = program(blocks)
+    loss = float(logs["loss"])
+    model.reset_metrics()
+    seconds.append(time.perf_counter() - begun)
+report(seconds, loss=loss)

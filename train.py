@@ -18,10 +18,14 @@ import traceback
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from params.load import NAMES, load_params, unknown_name
+from experiment.command_line import Parser
+from params.load import NAMES, check_params, load_params
 from params.spec import Params, condition
+
+if TYPE_CHECKING:
+    from experiment.rundir import RunDirectory
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MODES = ("auto", "online", "offline", "disabled")
@@ -33,15 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     flags = {name: getattr(options, name) for name in NAMES if getattr(options, name) is not None}
     try:
-        params = load_params(options.params, flags)
-        return _train(params, options)
+        if options.resume:
+            return _resume(options, flags)
+        return _train(load_params(options.params, flags), options)
     except ValueError as error:
         parser.error(str(error))
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser: options by hand, one flag for each parameter from its declaration."""
-    parser = _Parser(
+    parser = Parser(
         prog="train.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--params", metavar="FILE", help="TOML file, or the name of one in params/")
@@ -51,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--workspace", help="Comet workspace (default: COMET_WORKSPACE)")
     parser.add_argument("--project", help="Comet project (default: COMET_PROJECT_NAME)")
     parser.add_argument("--register", metavar="NAME", help="make the model a version of NAME in the registry")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of run directories")
     parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
@@ -65,25 +71,20 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, with the nearest known flag for an unknown one."""
+def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
+    """Go on with a run; its parameters are its own, but for more epochs."""
+    from experiment.rundir import find_run, read_json
 
-    def __init__(self, **named: Any) -> None:
-        super().__init__(allow_abbrev=False, **named)
-
-    def parse_args(self, arguments: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        known, unknown = self.parse_known_args(arguments, namespace)
-        if unknown:
-            flags = tuple(flag for action in self._actions for flag in action.option_strings)
-            self.error(unknown_name(unknown[0].partition("=")[0], "argument", flags))
-        return known
-
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: error: {message}", file=sys.stderr)
-        raise SystemExit(2)
+    directory = find_run(Path(options.runs), options.resume)
+    if changed := sorted({*flags, *(["params"] if options.params else [])} - {"epochs"}):
+        raise ValueError(f"--{changed[0]}: a resumed run keeps its parameters; only more --epochs is allowed")
+    run, stored = read_json(directory.run_file), read_json(directory.params_file)
+    epochs = load_params(flags={"epochs": flags["epochs"]}).epochs if flags else stored["epochs"]
+    params = check_params(stored | {"dataset": run["dataset"]["source"], "epochs": epochs})
+    return _train(params, options, directory)
 
 
-def _train(params: Params, options: argparse.Namespace) -> int:
+def _train(params: Params, options: argparse.Namespace, resume: RunDirectory | None = None) -> int:
     """Train once, with signals turned into an orderly end."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported
     from dotenv import find_dotenv, load_dotenv
@@ -91,6 +92,7 @@ def _train(params: Params, options: argparse.Namespace) -> int:
     load_dotenv(find_dotenv(usecwd=True))
     from experiment import record, run
     from experiment.lifecycle import Interrupted, RunFailed
+    from experiment.rundir import waiting_runs
 
     run_options = run.Options(
         mode=options.mode,
@@ -102,9 +104,11 @@ def _train(params: Params, options: argparse.Namespace) -> int:
         register=options.register,
         quiet=options.quiet,
     )
+    if waiting := waiting_runs(run_options.runs):
+        print(f"{len(waiting)} killed run(s) wait: python -m experiment recover --all", file=sys.stderr)
     try:
         with _signals_raise(Interrupted):
-            finished = run.train_and_evaluate(params, options=run_options)
+            finished = run.train_and_evaluate(params, options=run_options, resume=resume)
     except Interrupted as interruption:
         print(f"train.py: {interruption}", file=sys.stderr)
         return 128 + interruption.signal_number

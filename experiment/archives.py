@@ -99,10 +99,11 @@ def build_archive(directory: RunDirectory) -> list[str]:
             segment for path in directory.segment_folders() if (segment := _open_segment(path, stack))
         ]
         with zipfile.ZipFile(beside, "w") as archive:
-            messages = _merge(segments, archive, missing)
+            status = {"payload": {"key": "run_status", "value": run["status"]}, "type": "log_other"}
+            messages = [m for m in _merge(segments, archive, missing) if _identity(m) != _identity(status)]
             messages += _parameters_not_in(messages, directory)
             messages += _points_not_in(messages, directory)
-            messages += _others(run)
+            messages.append(status)
             for number, message in enumerate(messages, 1):
                 message["payload"]["message_id"] = number
             archive.writestr("messages.json", "".join(json.dumps(message) + "\n" for message in messages))
@@ -232,10 +233,6 @@ def _parameters_not_in(messages: list[Message], directory: RunDirectory) -> list
         for name, value in read_json(directory.params_file).items()
     ]
     return [message for message in made if _identity(message) not in known]
-
-
-def _others(run: dict[str, Any]) -> list[Message]:
-    return [{"payload": {"key": "run_status", "value": run["status"]}, "type": "log_other"}]
 
 
 def _experiment(run: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from experiment.checkpoints import Checkpoint, write_checkpoint
 from experiment.console import Console
 from experiment.rundir import MetricsJournal, Point
 from experiment.tracking import Tracker
@@ -78,9 +80,66 @@ class MetricsLogger(keras.callbacks.Callback):
             self._tracker.log_metric(name, point.value, step=point.step, epoch=point.epoch)
 
 
-def early_stopping(get_parameter: Callable[[str], Any]) -> list[keras.callbacks.Callback]:
-    """Return the callbacks that the parameters ``early-stopping`` and ``patience`` ask for."""
-    if not get_parameter("early-stopping"):
-        return []
-    patience = get_parameter("patience")
-    return [keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)]
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras' early stopping on val_loss, keeping the best weights, that can go on from a checkpoint."""
+
+    def __init__(self, patience: int, checkpoint: Checkpoint | None) -> None:
+        super().__init__("val_loss", patience=patience, restore_best_weights=True)
+        self._checkpoint = checkpoint
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin with nothing, or where the checkpoint was."""
+        super().on_train_begin(logs)
+        if self._checkpoint:
+            for name, value in self._checkpoint.state["stopping"].items():
+                setattr(self, name, value)
+            self.best_weights = list(self._checkpoint.best_weights) or None
+
+    def state(self) -> dict[str, Any]:
+        """Return the counters that a checkpoint holds."""
+        names = ("wait", "stopped_epoch", "best_epoch", "best")
+        values = {name: getattr(self, name) for name in names}
+        return {name: value if value is None else float(value) for name, value in values.items()}
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Write a checkpoint after each epoch, once its metrics are in the journal."""
+
+    def __init__(
+        self,
+        folder: Path,
+        logger: MetricsLogger,
+        stopping: EarlyStopping | None,
+        notify: Callable[[str], None],
+    ) -> None:
+        super().__init__()
+        self._folder = folder
+        self._logger = logger
+        self._stopping = stopping
+        self._notify = notify
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Write; a disk that is full costs this checkpoint, not the run."""
+        stopping = self._stopping
+        checkpoint = Checkpoint(
+            epochs=epoch + 1,
+            weights=self.model.get_weights(),
+            optimizer=[variable.value.numpy() for variable in self.model.optimizer.variables],
+            best_weights=(stopping.best_weights or []) if stopping else [],
+            state={
+                "history": self._logger.history,
+                "stopping": stopping.state() if stopping else {},
+                "stopped": bool(self.model.stop_training),
+            },
+        )
+        try:
+            write_checkpoint(self._folder, checkpoint)
+        except OSError as error:
+            self._notify(f"no checkpoint after epoch {epoch + 1}: {error.strerror}; the one before is whole")
+
+
+def early_stopping(
+    get_parameter: Callable[[str], Any], checkpoint: Checkpoint | None = None
+) -> EarlyStopping | None:
+    """Return the callback that the parameters ``early-stopping`` and ``patience`` ask for, if they do."""
+    return EarlyStopping(get_parameter("patience"), checkpoint) if get_parameter("early-stopping") else None

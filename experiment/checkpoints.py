@@ -1,17 +1,80 @@
-"""The saved model of a run: written whole, read back, checked."""
+"""The state of a run on disk: checkpoints to go on from, and the saved model; each whole or not there."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import logging
 import os
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from experiment.rundir import sync_folder
+from experiment.rundir import atomic_path, sync_folder
+
+KEPT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """The state after so many epochs; orders and random numbers follow from (seed, epoch), so none are in it.
+
+    ``state`` holds what is no array: the history, and the counters of early stopping.
+    """
+
+    epochs: int
+    weights: Sequence[np.ndarray]
+    optimizer: Sequence[np.ndarray]
+    best_weights: Sequence[np.ndarray]
+    state: dict[str, Any]
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint whole, then drop all but the newest KEPT.
+
+    Raises:
+        OSError: no space, say; the earlier checkpoints are untouched.
+    """
+    arrays = {
+        f"{group}_{number:05}": array
+        for group in ("weights", "optimizer", "best_weights")
+        for number, array in enumerate(getattr(checkpoint, group))
+    }
+    state = np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8)
+    with atomic_path(folder / f"{checkpoint.epochs:06}.npz") as beside, beside.open("wb") as file:
+        np.savez(file, state=state, allow_pickle=False, **arrays)
+    for old in sorted(folder.glob("*.npz"))[:-KEPT]:
+        old.unlink()
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """Read the newest whole checkpoint; a damaged one is passed over for the one before; None without any."""
+    for path in sorted(folder.glob("*.npz"), reverse=True):
+        try:
+            with path.open("rb") as file:
+                stored = np.load(file, allow_pickle=False)
+                arrays = {name: stored[name] for name in sorted(stored.files)}
+            groups = {
+                group: [array for name, array in arrays.items() if name.startswith(f"{group}_0")]
+                for group in ("weights", "optimizer", "best_weights")
+            }
+            return Checkpoint(int(path.stem), state=json.loads(arrays["state"].tobytes()), **groups)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            continue
+    return None
+
+
+def restore(checkpoint: Checkpoint, model: keras.Model) -> None:
+    """Give a freshly built and compiled model the weights and the optimizer's state of a checkpoint."""
+    model.set_weights(checkpoint.weights)
+    model.optimizer.build(model.trainable_variables)
+    for variable, value in zip(model.optimizer.variables, checkpoint.optimizer, strict=True):
+        variable.assign(value)
 
 
 def save_model(model: keras.Model, path: Path) -> Path:

@@ -109,19 +109,24 @@ def load_arrays(dataset: str) -> Arrays:
     raise ValueError(f"dataset = '{dataset}' is no file or folder here, nor one of {known}")
 
 
-def check_arrays(name: str, arrays: Mapping[str, np.ndarray], class_names: tuple[str, ...] = ()) -> Arrays:
+def check_arrays(
+    name: str,
+    arrays: Mapping[str, np.ndarray],
+    class_names: tuple[str, ...] = (),
+    *,
+    parts: tuple[str, ...] = ("train", "test"),
+) -> Arrays:
     """Check arrays in Keras' layout and give them a fingerprint.
 
     Args:
         name: what the set is called in logs and errors.
-        arrays: x_train and x_test uint8 [N, H, W] or [N, H, W, C], y_train and y_test integers [N] or [N, 1];
-            the test arrays may be missing together.
+        arrays: x_train and x_test uint8 [N, H, W] or [N, H, W, C], y_train and y_test integers [N] or [N, 1].
         class_names: a name for each label; by default the labels themselves.
+        parts: which parts there must be; a set without a test part is split.
 
     Raises:
         ValueError: one sentence that names the set, the array and what is wrong with it.
     """
-    parts = ["train", "test"] if {"x_test", "y_test"} & set(arrays) else ["train"]
     for key in (f"{axis}_{part}" for part in parts for axis in "xy"):
         if key not in arrays:
             raise ValueError(f"dataset '{name}' has no array '{key}'")
@@ -281,7 +286,7 @@ def _load_mnist_5k() -> Arrays:
 
     images, labels = mnist_data()
     arrays = {"x_train": images.reshape(-1, 28, 28).astype(np.uint8), "y_train": labels}
-    return check_arrays("mnist-5k", arrays, DIGITS)
+    return check_arrays("mnist-5k", arrays, DIGITS, parts=("train",))
 
 
 def _load_auto() -> Arrays:

@@ -45,7 +45,7 @@ def recorded(
     facts: Mapping[str, Any],
     console: Console,
 ) -> Iterator[tracking.Tracker]:
-    """Record a run from its first line to its archive; whatever happens inside, all of it is closed.
+    """Record a run, or its resumption, from its first line to its archive; it is closed whatever happens.
 
     Args:
         directory: the run's, made already.
@@ -61,25 +61,25 @@ def recorded(
     secrets = (tracking.api_key(),)
     with directory.exclusive():
         write_json(directory.params_file, params)
-        directory.update_run(
-            key=directory.key,
-            name=where.name,
-            tags=list(where.tags),
-            workspace=where.workspace,
-            project=where.project,
-            mode=mode,
-            url=None,
-            status=RUNNING,
-            started=time.time(),
-            ended=None,
-            error=None,
-            process=process_identity(),
+        again = directory.run_file.exists()
+        new = {
+            "key": directory.key,
+            "name": where.name,
+            "tags": list(where.tags),
+            "workspace": where.workspace,
+            "project": where.project,
+            "mode": mode,
+            "url": None,
+            "started": time.time(),
             **facts,
-        )
+        }
+        now = {"status": RUNNING, "ended": None, "error": None, "process": process_identity()}
+        directory.update_run(**({} if again else new), **now)
         tracker = tracking.start_experiment(
             mode, directory.key, where, directory.new_segment(), console.notice
         )
-        directory.update_run(mode=tracker.mode, url=tracker.url)
+        if not again:
+            directory.update_run(mode=tracker.mode, url=tracker.url)
         status, error = FINISHED, None
         try:
             yield tracker

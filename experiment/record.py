@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 STARTED = time.perf_counter()
 
 
-def data_facts(dataset: Dataset) -> dict[str, Any]:
-    """Describe a split set for ``run.json``: sizes, classes and SHA-256 fingerprints."""
+def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:
+    """Describe a split set for ``run.json``: where it came from, sizes, classes and SHA-256 fingerprints."""
     test = hashlib.sha256(dataset.test.images.tobytes() + dataset.test.labels.tobytes())
     return {
         "name": dataset.name,
+        "source": str(Path(source).expanduser().absolute()) if Path(source).expanduser().exists() else source,
         "fingerprint": dataset.fingerprint,
         "split_fingerprint": dataset.split_fingerprint,
         "test_fingerprint": test.hexdigest(),
@@ -88,7 +89,7 @@ def summarize(logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float)
     losses = np.asarray(history["val_loss"], dtype=np.float64)
     best = int(np.nanargmin(losses)) if np.isfinite(losses).any() else len(losses) - 1
     metrics = ("loss", "accuracy", "val_loss", "val_accuracy")
-    seconds = np.diff(logger.clock)
+    seconds = np.diff(logger.clock) if len(logger.clock) > 1 else history["epoch_seconds"]
     return {
         "epochs": len(losses),
         "last": {name: history[name][-1] for name in (*metrics, "learning_rate")},
@@ -197,9 +198,9 @@ def describe(facts: Mapping[str, Any], model_file: str) -> str:
         lines.append(f"Comet    {facts['url']}")
     elif facts["archive"]:
         lines.append(f"archive  {facts['archive']}")
-    lines.append(f"next     python -m experiment show {key} · compare {key} …")
+    lines.append(f"next     python -m experiment show {key}")
     if facts["archive"] and not facts["url"]:
-        lines[-1] += f" · upload {key}"
+        lines[-1] += f", or upload {key}"
     return "\n".join(lines)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,6 +42,7 @@ def train_and_evaluate(
     build_model: ModelBuilder | None = None,
     dataset: Mapping[str, np.ndarray] | None = None,
     options: Options | None = None,
+    resume: rundir.RunDirectory | None = None,
 ) -> rundir.RunRecord:
     """Train, evaluate and save a classifier as one tracked run.
 
@@ -53,6 +54,7 @@ def train_and_evaluate(
         dataset: arrays in Keras' layout: x_train, x_test uint8 [N, H, W] or [N, H, W, C], y_train, y_test
             integers [N]. By default the set that the parameter ``dataset`` names.
         options: where the run lies, its name, its tracking.
+        resume: a run to go on with from its last checkpoint, under its own key and parameters.
 
     Raises:
         ValueError: bad data, a place that cannot be written to, or no API key in online mode; nothing is
@@ -64,13 +66,20 @@ def train_and_evaluate(
     secrets = (tracking.api_key(),)
     console = Console(options.quiet, secrets)
     arrays = data.load_arrays(params.dataset) if dataset is None else data.check_arrays("arrays", dataset)
-    params = params.model_copy(update={"dataset": arrays.name})
-    values = params.applicable()
+    values = params.model_copy(update={"dataset": arrays.name}).applicable()
     split = data.split_arrays(arrays, values.__getitem__)
-    directory = rundir.RunDirectory(options.runs / tracking.new_key())
+    facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split, params.dataset)}
+    params = params.model_copy(update={"dataset": arrays.name})
+    if resume:
+        check_resumable(resume, params, facts, console.notice)
+    directory = resume or rundir.RunDirectory(options.runs / tracking.new_key())
     directory.create()
-    facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split)}
     where = _destination(params, options, directory.key, secrets)
+    if resume:
+        # The server refuses a second start under the same key; `upload` sends what it lacks afterwards.
+        run = rundir.read_json(directory.run_file)
+        mode = tracking.DISABLED if run["mode"] == tracking.DISABLED else tracking.OFFLINE
+        where = tracking.Destination(run["workspace"], run["project"], run["name"], run["tags"])
     if provenance.REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
         console.notice("the command line holds what looks like a secret; it is left out of all records")
 
@@ -92,17 +101,28 @@ def train_and_evaluate(
         model = (build_model or models.build_model)(get_parameter, image_shape, classes)
         trainer.compile_model(model, get_parameter)
         tracker.set_model_graph(model.to_json())
+        checkpoint = checkpoints.read_checkpoint(directory.checkpoints)
+        if checkpoint:
+            checkpoints.restore(checkpoint, model)
+            console.say(f"resumed after epoch {checkpoint.epochs}")
 
         steps = math.ceil(len(split.train) / get_parameter("batch-size"))
         journal = rundir.MetricsJournal(directory.metrics_file)
         logger = callbacks.MetricsLogger(tracker, journal, console, get_parameter("epochs"), steps)
-        console.start(get_parameter("epochs"), 0)
+        logger.history = checkpoint.state["history"] if checkpoint else {}
+        stopping = callbacks.early_stopping(get_parameter, checkpoint)
+        done = checkpoint.epochs if checkpoint else 0
+        if checkpoint and checkpoint.state["stopped"]:
+            done = get_parameter("epochs")
+        saving = callbacks.Checkpoints(directory.checkpoints, logger, stopping, console.notice)
+        console.start(get_parameter("epochs"), done)
         started = time.perf_counter()
         training = trainer.fit(
             model,
             split,
             get_parameter,
-            [*callbacks.early_stopping(get_parameter), logger],
+            [*([stopping] if stopping else []), logger, saving],
+            done,
             on_step_losses=logger.step_losses,
         )
         fit_seconds = time.perf_counter() - started
@@ -128,3 +148,36 @@ def _destination(
     tags = list(dict.fromkeys([params.dataset, params.model, *options.tags]))
     clean = [provenance.redact(text, secrets) for text in (name, *tags)]
     return tracking.destination(clean[0], clean[1:], options.workspace, options.project)
+
+
+def check_resumable(
+    directory: rundir.RunDirectory, params: Params, facts: Mapping[str, Any], notify: Callable[[str], None]
+) -> None:
+    """Refuse to go on with a run that would become another one; say what else is different today.
+
+    Raises:
+        ValueError: the run is alive or finished, or parameters or data differ.
+    """
+    run, stored = rundir.read_json(directory.run_file), rundir.read_json(directory.params_file)
+    name = directory.key[:12]
+    if directory.is_alive():
+        raise ValueError(f"run {name} is alive: a process is working on it")
+    if run["status"] == rundir.FINISHED and params.epochs <= stored["epochs"]:
+        raise ValueError(
+            f"run {name} is finished; to train it further, give more than --epochs {stored['epochs']}"
+        )
+    if params.epochs < stored["epochs"]:
+        raise ValueError(
+            f"epochs = {params.epochs}: a resumed run can have more epochs than {stored['epochs']}, not fewer"
+        )
+    for parameter, value in params.applicable().items():
+        if parameter != "epochs" and parameter in stored and stored[parameter] != value:
+            raise ValueError(f"{parameter} = {value!r}: a resumed run keeps its own, {stored[parameter]!r}")
+    for part in ("fingerprint", "split_fingerprint"):
+        if facts["dataset"][part] != run["dataset"][part]:
+            raise ValueError(
+                f"dataset '{params.dataset}' is not what run {name} was trained on: its {part} differs"
+            )
+    for part in ("code_fingerprint", "packages", "python"):
+        if facts[part] != run[part]:
+            notify(f"{part} differs from when run {name} began: results may differ from an unbroken run's")

@@ -195,6 +195,17 @@ def list_runs(runs: Path) -> list[Path]:
     return sorted(Path(entry) for entry in os.scandir(runs) if os.path.exists(f"{entry.path}/run.json"))
 
 
+def waiting_runs(runs: Path) -> list[RunDirectory]:
+    """Return the runs whose process was killed: they say that they run, and nobody holds their lock."""
+    found = []
+    for path in list_runs(runs):
+        directory = RunDirectory(path)
+        with contextlib.suppress(OSError, ValueError):
+            if read_json(directory.run_file).get("status") == RUNNING and not directory.is_alive():
+                found.append(directory)
+    return found
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object in which NaN and infinities may stand as strings."""
     return json.loads(path.read_bytes())

@@ -146,12 +146,12 @@ def api_key() -> str | None:
     """Return the configured API key: environment, ``.env`` or ``~/.comet.config``, as the SDK reads them."""
     if os.environ.get("COMET_API_KEY"):
         return os.environ["COMET_API_KEY"]
-    return _import_comet().config.get_config()["comet.api_key"] or None
+    return import_comet().config.get_config()["comet.api_key"] or None
 
 
 def destination(name: str, tags: Sequence[str], workspace: str | None, project: str | None) -> Destination:
     """Complete a destination from what the SDK is configured with."""
-    config = _import_comet().config.get_config()
+    config = import_comet().config.get_config()
     return Destination(
         workspace or config["comet.workspace"] or None,
         project or config["comet.project_name"] or PROJECT,
@@ -197,7 +197,7 @@ def _start_online(key: str, where: Destination, segment: Path) -> Any:
     Raises:
         ConnectionError: one clause saying why it cannot be.
     """
-    comet_ml = _import_comet()
+    comet_ml = import_comet()
     server = urllib.parse.urljoin(comet_ml.config.get_config()["comet.url_override"], "isAlive/ver")
     if not _answers(server):
         raise ConnectionError(f"Comet's server at {urllib.parse.urlsplit(server).netloc} does not answer")
@@ -214,7 +214,7 @@ def _start_online(key: str, where: Destination, segment: Path) -> Any:
 
 
 def _start(key: str, where: Destination, segment: Path, *, online: bool, disabled: bool) -> Any:
-    comet_ml = _import_comet()
+    comet_ml = import_comet()
     config = comet_ml.ExperimentConfig(
         disabled=disabled,
         name=where.name,
@@ -255,7 +255,7 @@ class _Notices(logging.Handler):
 
 
 def _hear_warnings(notify: Callable[[str], None]) -> None:
-    _import_comet()
+    import_comet()
     logger = logging.getLogger("comet_ml")
     for handler in [handler for handler in logger.handlers if isinstance(handler, _Notices)]:
         logger.removeHandler(handler)
@@ -273,7 +273,8 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def _import_comet() -> Any:
+def import_comet() -> Any:
+    """Import the SDK with its automatic logging off and its patience bounded."""
     os.environ.update(_SWITCHES)
     for name, value in _IMPATIENCE.items():
         os.environ.setdefault(name, value)

@@ -41,6 +41,7 @@ class CometServer:
         self.runs: dict[str, Run] = {}
         self.requests: list[str] = []
         self.fault: int | None = None
+        self.faulty = ("batch", "upload")
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -102,7 +103,7 @@ class CometServer:
         if (key or body.get("apiKey")) != API_KEY and name != "health/ping":
             status = 401 if path.startswith("/api/") else 400
             return status, {"msg": "bad key", "sdk_error_code": BAD_KEY}
-        if self.fault and ("batch" in name or "upload" in name):
+        if self.fault and any(part in name for part in self.faulty):
             return self.fault, {"msg": "fault"}
         run = self.runs.get(
             body.get("experimentKey") or query.get("experimentId") or query.get("experimentKey") or ""
@@ -117,14 +118,24 @@ class CometServer:
         if run:
             return 400, {"msg": "the experiment exists", "sdk_error_code": RUN_EXISTS}
         self.runs[body["experimentKey"]] = Run(body.get("teamName"), body.get("projectName"))
-        return 200, {
-            "runId": "run",
-            "project_id": "project",
-            "focusUrl": f"https://comet.invalid/{body['experimentKey']}",
-            "lastOffset": 0,
-            "s3DirectAccessEnabled": False,
-            "featureToggles": [],
-        }
+        return 200, _handshake(body["experimentKey"])
+
+    def resume(self, _: Run | None, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+        """Go on with an experiment that is there."""
+        if body["previousExperiment"] not in self.runs:
+            return 400, {"msg": "no such experiment", "sdk_error_code": UNKNOWN_RUN}
+        return 200, _handshake(body["previousExperiment"])
+
+
+def _handshake(key: str) -> dict[str, Any]:
+    return {
+        "runId": "run",
+        "project_id": "project",
+        "focusUrl": f"https://comet.invalid/{key}",
+        "lastOffset": 0,
+        "s3DirectAccessEnabled": False,
+        "featureToggles": [],
+    }
 
 
 def _metadata(_: Any, run: Run | None, __: Any, query: dict[str, str], *___: Any) -> tuple[int, Any]:
@@ -193,13 +204,57 @@ def _status(*_: Any) -> tuple[int, Any]:
     }
 
 
+def _read_values(field: str) -> Any:
+    def answer(_: Any, run: Run, *__: Any) -> tuple[int, Any]:
+        values = [{"name": name, "valueCurrent": str(value)} for name, value in getattr(run, field).items()]
+        return 200, {"values": values}
+
+    return answer
+
+
+def _read_metrics(_: Any, run: Run, *__: Any) -> tuple[int, Any]:
+    return 200, {
+        "metrics": [
+            {
+                "metricName": f"{m['context']}_{m['metricName']}" if m.get("context") else m["metricName"],
+                "metricValue": str(m["metricValue"]),
+                "step": m.get("step"),
+                "epoch": m.get("epoch"),
+                "runContext": m.get("context"),
+                "timestamp": m.get("timestamp"),
+            }
+            for m in run.metrics
+        ]
+    }
+
+
+def _read_assets(_: Any, run: Run, *__: Any) -> tuple[int, Any]:
+    return 200, {
+        "assets": [
+            {
+                "assetId": asset.get("assetId") or asset["imageId"],
+                "fileName": asset.get("fileName") or asset.get("figName"),
+                "fileSize": len(asset["content"]),
+                "type": asset.get("type", "image"),
+            }
+            for asset in run.assets
+        ]
+    }
+
+
+# The first whose name occurs in the call's answers it: writing before reading.
 _ANSWERS: dict[str, Any] = {
     "experiment/metadata": _metadata,
     "logger/add/run": CometServer.start,
-    "experiment/metric": _metrics,
-    "experiment/parameter": _parameters,
-    "experiment/log-other": _other,
-    "experiment/graph": _graph,
+    "logger/get/run": CometServer.resume,
+    "batch/logger/experiment/metric": _metrics,
+    "batch/logger/experiment/parameter": _parameters,
+    "write/experiment/log-other": _other,
+    "write/experiment/graph": _graph,
+    "experiment/parameters": _read_values("parameters"),
+    "experiment/log-other": _read_values("others"),
+    "experiment/metrics/get-all": _read_metrics,
+    "experiment/asset/list": _read_assets,
     "tags/add-tags": _tags,
     "asset/upload": _asset,
     "visualizations/upload": _asset,

@@ -21,7 +21,10 @@ ALLOWED = {
     "experiment.memory": set(),
     "experiment.compiled_epoch": {"experiment.data"},
     "experiment.trainer": {"experiment.compiled_epoch", "experiment.data", "experiment.memory"},
-    "experiment.callbacks": {"experiment.console", "experiment.rundir", "experiment.tracking"},
+    "experiment.callbacks": {
+        *("experiment.checkpoints", "experiment.console", "experiment.rundir", "experiment.tracking"),
+    },
+    "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},
     "experiment.lifecycle": {
         *("experiment.archives", "experiment.console", "experiment.provenance"),
         *("experiment.rundir", "experiment.tracking"),

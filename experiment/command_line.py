@@ -1,0 +1,30 @@
+"""A command line that says what is wrong in one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends with exit code 2 and one sentence, with the nearest known name for an unknown one."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(allow_abbrev=False, **named)
+
+    def parse_args(self, arguments: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; an unknown one is an error that names the nearest."""
+        known, unknown = self.parse_known_args(arguments, namespace)
+        if unknown:
+            word = unknown[0].partition("=")[0]
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            near = difflib.get_close_matches(word.lower().replace("_", "-"), flags, n=1)
+            self.error(f"unknown argument '{word}'" + (f": did you mean '{near[0]}'?" if near else ""))
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        """Print one sentence and end with exit code 2."""
+        print(f"{self.prog}: error: {' '.join(message.split())}", file=sys.stderr)
+        raise SystemExit(2)

@@ -1,0 +1,209 @@
+"""Send to Comet what it does not have of a run yet, by the SDK's sender, and believe what is read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from experiment import archives, tracking
+from experiment.rundir import RunDirectory, read_json, write_json
+
+READ_BACK_SECONDS = 30.0
+_SEND = "from comet_ml.scripts.comet import main; import sys; sys.argv[0] = 'comet'; main()"
+
+
+@dataclasses.dataclass(frozen=True)
+class Holdings:
+    """What Comet has of a run: names, points (name, step), asset ids and (name, bytes)."""
+
+    parameters: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+    points: frozenset[tuple[str, int | None]] = frozenset()
+    assets: frozenset[Any] = frozenset()
+
+
+def upload(
+    directory: RunDirectory,
+    say: Callable[[str], None],
+    workspace: str | None = None,
+    project: str | None = None,
+) -> dict[str, Any]:
+    """Upload a run and verify that it arrived; doing it again sends nothing twice.
+
+    Args:
+        directory: the run's.
+        say: called with a sentence about each step.
+        workspace: where to, if not where the run was meant to go; the surroundings never redirect it.
+        project: likewise.
+
+    Returns:
+        The ledger that is kept in ``comet/upload.json``; its ``missing`` lists what could not be verified.
+
+    Raises:
+        ValueError: the run is alive, was not tracked, or there is no API key or no answer from Comet.
+    """
+    with directory.exclusive():
+        run = read_json(directory.run_file)
+        if run["mode"] == tracking.DISABLED:
+            raise ValueError(f"run {directory.key[:12]} was not tracked (--mode disabled): nothing to upload")
+        if archives.check_archive(directory.archive):
+            archives.build_archive(directory)
+        messages = list(archives.archived_messages(directory.archive))
+        has = _fetch(directory.key)
+        missing = _missing(messages, has, directory.archive)
+        if missing or has is None:
+            say(f"run {directory.key[:12]}: sending {len(missing)} of {len(messages)} messages")
+            destination = (workspace or run["workspace"], project or run["project"])
+            _send(directory, missing, "create" if has is None else "get", destination)
+            missing = _wait_until_there(directory, messages)
+        counts = {kind: sum(m["type"] == kind for m in messages) for kind in _COUNTED}
+        ledger = {
+            "key": directory.key,
+            "uploaded": time.time(),
+            "verified": not missing,
+            "counts": {_COUNTED[kind]: count for kind, count in counts.items()},
+            "missing": sorted({_describe(message) for message in missing}),
+        }
+        write_json(directory.upload_file, ledger)
+        return ledger
+
+
+_COUNTED = {"parameter_msg": "parameters", "metric_msg": "points", "file_upload": "assets"}
+
+
+def _fetch(key: str) -> Holdings | None:
+    """Read back what Comet has of a run; None where it has no such run.
+
+    Raises:
+        ValueError: there is no API key, it is refused, or Comet does not answer.
+    """
+    if not tracking.api_key():
+        raise ValueError(
+            tracking.NO_KEY.replace("mode = 'online'", "upload").replace(", or take --mode offline", "")
+        )
+    comet_ml = tracking.import_comet()
+    try:
+        found = comet_ml.API(api_key=tracking.api_key()).get_experiment_by_key(key)
+        if found is None:
+            return None
+        return Holdings(
+            frozenset(each["name"] for each in found.get_parameters_summary()),
+            frozenset(each["name"] for each in found.get_others_summary()),
+            frozenset((each["metricName"], _step(each.get("step"))) for each in found.get_metrics()),
+            frozenset(
+                identity
+                for each in found.get_asset_list()
+                for identity in (each["assetId"], (each["fileName"], int(each["fileSize"])))
+            ),
+        )
+    except Exception as error:  # the SDK raises its own, requests' and everett's errors alike
+        reason = "refuses the API key" if type(error).__name__ in _KEY_ERRORS else "cannot be read"
+        raise ValueError(f"Comet {reason} ({type(error).__name__})") from None
+
+
+_KEY_ERRORS = ("Unauthorized", "InvalidAPIKey", "InvalidRestAPIKey")
+
+
+def _step(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _missing(
+    messages: Iterable[archives.Message], has: Holdings | None, archive: Path
+) -> list[archives.Message]:
+    """Return the messages that Comet lacks; kinds that can't be read back are sent the first time only."""
+    if has is None:
+        return list(messages)
+    with zipfile.ZipFile(archive) as stored:
+        sizes = {info.filename: info.file_size for info in stored.infolist()}
+    missing = []
+    for message in messages:
+        payload, kind = message["payload"], message["type"]
+        if kind == "parameter_msg":
+            there = payload["param"]["paramName"] in has.parameters
+        elif kind == "log_other":
+            there = payload["key"] in has.others
+        elif kind == "metric_msg":
+            there = (_shown_name(payload), _step(payload["metric"].get("step"))) in has.points
+        elif kind == "file_upload":
+            details = payload["additional_params"]
+            identity = (details.get("fileName") or details.get("figName"), sizes[payload["file_path"]])
+            there = (details.get("assetId") or details.get("imageId")) in has.assets or identity in has.assets
+        else:
+            there = True
+        if not there:
+            missing.append(message)
+    return missing
+
+
+def _shown_name(payload: dict[str, Any]) -> str:
+    """Return a metric's name as Comet shows it, its context before it."""
+    name = payload["metric"]["metricName"]
+    return f"{payload['context']}_{name}" if payload.get("context") else name
+
+
+def _describe(message: archives.Message) -> str:
+    payload = message["payload"]
+    details = payload.get("additional_params", {})
+    return {
+        "parameter_msg": lambda: f"parameter {payload['param']['paramName']}",
+        "metric_msg": lambda: f"metric {_shown_name(payload)}",
+        "log_other": lambda: f"other {payload['key']}",
+        "file_upload": lambda: f"asset {details.get('fileName') or details.get('figName')}",
+    }.get(message["type"], lambda: message["type"])()
+
+
+def _send(
+    directory: RunDirectory,
+    messages: list[archives.Message],
+    strategy: str,
+    destination: tuple[str | None, str | None],
+) -> None:
+    """Send messages by ``comet upload``, whose word on success counts for nothing."""
+    with tempfile.TemporaryDirectory(dir=directory.comet) as folder:
+        part = Path(folder) / f"{directory.key}.zip"
+        with zipfile.ZipFile(directory.archive) as whole, zipfile.ZipFile(part, "w") as archive:
+            described = json.loads(whole.read("experiment.json")) | {"resume_strategy": strategy}
+            archive.writestr("experiment.json", json.dumps(described))
+            archive.writestr("messages.json", "".join(json.dumps(message) + "\n" for message in messages))
+            for message in messages:
+                if file := message["payload"].get("file_path"):
+                    with whole.open(file) as source, archive.open(file, "w") as target:
+                        shutil.copyfileobj(source, target)
+        flags = [
+            part
+            for name, value in zip(("--workspace", "--project-name"), destination, strict=True)
+            if value
+            for part in (name, value)
+        ]
+        # Where the upload runs must not matter: no .env of that folder, no project of that shell.
+        kept = {n: v for n, v in os.environ.items() if n not in ("COMET_WORKSPACE", "COMET_PROJECT_NAME")}
+        kept |= {"COMET_API_KEY": tracking.api_key() or "", "COMET_OFFLINE_SAMPLING_SIZE": "1000000"}
+        subprocess.run(
+            [sys.executable, "-c", _SEND, "upload", str(part), *flags],
+            cwd=folder,
+            env=kept,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+
+
+def _wait_until_there(directory: RunDirectory, messages: list[archives.Message]) -> list[archives.Message]:
+    """Read back until nothing is missing or READ_BACK_SECONDS have passed; return what is missing then."""
+    deadline = time.monotonic() + READ_BACK_SECONDS
+    while True:
+        missing = _missing(messages, _fetch(directory.key), directory.archive)
+        if not missing or time.monotonic() > deadline:
+            return missing
+        time.sleep(2)

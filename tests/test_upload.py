@@ -142,7 +142,7 @@ KILLED_AFTER = [0.3, 4.0, 7.0]
 def test_a_run_killed_at_any_moment_is_recovered_with_every_journalled_point(digits_file, tmp_path, wait):
     """The moments count from the run directory's creation: start, training and closing."""
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), "--dataset", str(digits_file), "--epochs", "400"],
+        [sys.executable, str(ROOT / "train.py"), "--dataset", str(digits_file), "--epochs", "4000"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiment.command_line import Parser
+from experiment.command_line import Parser, leave
 from params.load import NAMES, check_params, load_params
 from params.spec import Params, condition
 
@@ -153,4 +153,4 @@ def _metavar(annotation: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.command_line import Parser
-from experiment.rundir import RUNNING, RunDirectory, RunRecord, find_run, list_runs, read_record
+from experiment.rundir import RUNNING, RunDirectory, RunRecord, find_run, list_runs, read_json, read_record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,7 +79,7 @@ def recover_command(options: argparse.Namespace) -> int:
     from experiment import archives
 
     results = []
-    for directory in _chosen(options, lambda run: run["status"] == RUNNING):
+    for directory in _chosen(options, lambda directory: _status(directory) == RUNNING):
         missing = archives.recover(directory)
         results.append({"key": directory.key, "archive": str(directory.archive), "missing": missing})
         if not options.json:
@@ -98,15 +98,14 @@ def upload_command(options: argparse.Namespace) -> int:
     from experiment import upload
 
     ledgers = []
-    for directory in _chosen(options, lambda run: run["mode"] == "offline" and run["status"] != RUNNING):
+    for directory in _chosen(options, _needs_upload):
         ledger = upload.upload(
             directory, lambda text: print(text, file=sys.stderr), options.workspace, options.project
         )
         ledgers.append(ledger)
         if not options.json:
-            counts = ", ".join(f"{count} {name}" for name, count in ledger["counts"].items())
             print(
-                f"run {directory.key[:12]}: {counts} verified"
+                f"run {directory.key[:12]}: {upload.counted(ledger)} verified"
                 if ledger["verified"]
                 else f"run {directory.key[:12]}: not verified: {', '.join(ledger['missing'])}"
             )
@@ -129,7 +128,18 @@ def _chosen(options: argparse.Namespace, needs: Any) -> list[RunDirectory]:
     if options.run:
         return [find_run(options.runs, run) for run in options.run]
     directories = [RunDirectory(path) for path in list_runs(options.runs)]
-    return [each for each in directories if not each.is_alive() and needs(read_record(each.path).run)]
+    return [each for each in directories if not each.is_alive() and needs(each)]
+
+
+def _status(directory: RunDirectory) -> str:
+    return read_json(directory.run_file)["status"]
+
+
+def _needs_upload(directory: RunDirectory) -> bool:
+    from experiment import upload
+
+    run = read_json(directory.run_file)
+    return run["mode"] != "disabled" and run["status"] != RUNNING and not upload.is_verified(directory)
 
 
 def _close(options: argparse.Namespace, results: list[Any], nothing: str) -> None:

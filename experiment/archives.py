@@ -122,13 +122,15 @@ def archived_messages(path: Path) -> Iterator[Message]:
 
 def _open_segment(folder: Path, stack: contextlib.ExitStack) -> Segment | None:
     """Open a segment's zip where the SDK finished it, else its temporary folder; None without either."""
-    for path in folder.glob("*.zip"):
-        if not check_archive(path):
-            archive = stack.enter_context(zipfile.ZipFile(path))
-            names = set(archive.namelist())
-            return Segment(_read_messages(archive.read("messages.json")), archive.open, names.__contains__)
-    for journal in folder.glob("*/messages.json"):
-        return _open_folder(journal.parent)
+    for place in (folder, folder / "online"):
+        for path in place.glob("*.zip"):
+            if not check_archive(path):
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                names = set(archive.namelist())
+                messages = _read_messages(archive.read("messages.json"))
+                return Segment(messages, archive.open, names.__contains__)
+        for journal in place.glob("*/messages.json"):
+            return _open_folder(journal.parent)
     return None
 
 

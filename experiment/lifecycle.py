@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from experiment import archives, provenance, tracking
+from experiment import archives, provenance, tracking, upload
 from experiment.console import Console
 from experiment.rundir import (
     FAILED,
@@ -21,7 +21,9 @@ from experiment.rundir import (
     write_json,
 )
 
-END_SECONDS = 25.0
+# For Comet's server, from the last line of a run to the process's end: of a whole run, of an interrupted one.
+END_SECONDS, INTERRUPTED_SECONDS = 28.0, 3.0
+READ_BACK_SECONDS = 8.0
 
 
 class RunFailed(Exception):
@@ -97,26 +99,48 @@ def recorded(
 def _close(
     directory: RunDirectory, tracker: tracking.Tracker, status: str, error: str | None, console: Console
 ) -> None:
+    deadline = time.monotonic() + (INTERRUPTED_SECONDS if status == INTERRUPTED else END_SECONDS)
     tracker.log_other("run_status", status)
     if error:
         tracker.log_asset_data(error, name="traceback.txt")
-    _end(tracker, console)
-    directory.update_run(status=status, ended=time.time(), error=error)
-    if tracker.mode == tracking.DISABLED:
-        return
+    _end(tracker, deadline - time.monotonic() - (READ_BACK_SECONDS if status != INTERRUPTED else 0))
+    key = directory.key[:12]
     try:
+        directory.update_run(status=status, ended=time.time(), error=error)
+        if tracker.mode == tracking.DISABLED:
+            return
         for sentence in archives.build_archive(directory):
             console.notice(sentence)
     except OSError as problem:
-        console.notice(f"no archive ({problem}): python -m experiment recover {directory.key[:12]}")
+        console.notice(f"no archive ({problem}); later: python -m experiment recover {key}")
+        return
+    if tracker.mode == tracking.ONLINE:
+        _say_what_arrived(directory, deadline - time.monotonic(), console)
 
 
-def _end(tracker: tracking.Tracker, console: Console) -> None:
-    """End the experiment, but wait for Comet's server no longer than END_SECONDS."""
+def _end(tracker: tracking.Tracker, seconds: float) -> None:
+    """End the experiment, but wait for Comet's server no longer than that."""
     thread = threading.Thread(target=tracker.end, daemon=True)
     thread.start()
-    thread.join(END_SECONDS)
-    if thread.is_alive():
-        console.notice(
-            f"Comet did not take everything within {END_SECONDS:.0f} s; the rest is in the archive"
-        )
+    thread.join(seconds)
+
+
+def _say_what_arrived(directory: RunDirectory, seconds: float, console: Console) -> None:
+    """Say whether Comet has all of an online run, as far as it tells within some seconds."""
+    ledgers: list[dict[str, Any]] = []
+
+    def verify() -> None:
+        with contextlib.suppress(ValueError):
+            ledgers.append(upload.verify(directory, seconds - 1))
+
+    thread = threading.Thread(target=verify, daemon=True)
+    thread.start()
+    thread.join(max(0.0, seconds))
+    later = f"the archive has everything; send the rest: python -m experiment upload {directory.key[:12]}"
+    if not ledgers:
+        console.notice(f"Comet does not say what it has of this run; {later}")
+    elif missing := ledgers[0]["missing"]:
+        lacking = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        console.notice(f"Comet lacks {lacking}; {later}")
+    else:
+        console.say(f"Comet has all of this run: {upload.counted(ledgers[0])}, read back")

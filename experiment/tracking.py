@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 AUTO, ONLINE, OFFLINE, DISABLED = MODES = ("auto", "online", "offline", "disabled")
-PROBE_SECONDS = 4.0
+PROBE_SECONDS = 3.0
+HANDSHAKE_SECONDS = 5.5
 PROJECT = "keras-image-classifiers"
 
 # Read by the SDK when it's imported. Its automatic logging sends 315 parameter messages beside 9 real ones,
@@ -199,18 +200,48 @@ def _start_online(key: str, where: Destination, segment: Path) -> Any:
     """
     comet_ml = import_comet()
     server = urllib.parse.urljoin(comet_ml.config.get_config()["comet.url_override"], "isAlive/ver")
-    if not _answers(server):
-        raise ConnectionError(f"Comet's server at {urllib.parse.urlsplit(server).netloc} does not answer")
+    silence = f"Comet's server at {urllib.parse.urlsplit(server).netloc} does not answer"
+    probe = _within(PROBE_SECONDS, lambda: _answers(server))
+    if not probe or not probe[0]:
+        raise ConnectionError(silence)
+    # Apart from the offline segment, in case the SDK comes back after we have gone on without it.
+    folder = segment / ONLINE
+    folder.mkdir()
     try:
-        experiment = _start(key, where, segment, online=True, disabled=False)
+        started = _within(HANDSHAKE_SECONDS, lambda: _start(key, where, folder, online=True, disabled=False))
     except Exception as error:  # the SDK raises its own and requests' errors alike
         about_key = "APIKey" in type(error).__name__ or type(error).__name__ == "Unauthorized"
-        reason = "refuses the API key" if about_key else "refuses the run"
+        reason = "refuses the API key" if about_key else "does not take the run"
         raise ConnectionError(f"Comet {reason} ({type(error).__name__})") from None
-    if not experiment.alive:
-        experiment.end()
-        raise ConnectionError("Comet refuses the run: are API key and workspace right?")
-    return experiment
+    if not started:
+        comet_ml.config.set_global_experiment(None)  # or the next start would wait for this one to end
+        raise ConnectionError(silence)
+    if not started[0].alive:
+        started[0].end()
+        raise ConnectionError("Comet does not take the run: wrong API key or workspace, or its server ails")
+    return started[0]
+
+
+def _within(seconds: float, function: Callable[[], Any]) -> list[Any]:
+    """Call a function on a thread; return its result in a list, empty if it took longer than that.
+
+    The thread is left behind then: the SDK's own time limits add up to half a minute.
+    """
+    results: list[Any] = []
+    errors: list[Exception] = []
+
+    def call() -> None:
+        try:
+            results.append(function())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    return list(results)
 
 
 def _start(key: str, where: Destination, segment: Path, *, online: bool, disabled: bool) -> Any:
@@ -284,17 +315,9 @@ def import_comet() -> Any:
 
 
 def _answers(url: str) -> bool:
-    """Tell whether a server answers at all within PROBE_SECONDS, name resolution included."""
-    answers: list[bool] = []
-
-    def probe() -> None:
-        try:
-            with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as response:
-                answers.append(response.status == 200)
-        except (OSError, ValueError):
-            answers.append(False)
-
-    thread = threading.Thread(target=probe, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return bool(answers and answers[0])
+    """Tell whether a server answers at all."""
+    try:
+        with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as response:
+            return response.status == 200
+    except (OSError, ValueError):
+        return False

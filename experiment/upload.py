@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -11,15 +12,27 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from experiment import archives, tracking
 from experiment.rundir import RunDirectory, read_json, write_json
 
 READ_BACK_SECONDS = 30.0
-_SEND = "from comet_ml.scripts.comet import main; import sys; sys.argv[0] = 'comet'; main()"
+SENDER_SECONDS = 120.0
+# The sender holds a lock of its own: it may outlive the process that started it.
+_SEND = """
+import sys
+from filelock import FileLock
+lock = FileLock(sys.argv.pop(1))
+lock.acquire()
+from comet_ml.scripts.comet import main
+sys.argv[0] = "comet"
+main()
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,23 +72,58 @@ def upload(
         if archives.check_archive(directory.archive):
             archives.build_archive(directory)
         messages = list(archives.archived_messages(directory.archive))
-        has = _fetch(directory.key)
+        try:
+            with FileLock(_sending(directory), timeout=SENDER_SECONDS):
+                has = _fetch(directory.key)
+        except Timeout:
+            raise ValueError(f"run {directory.key[:12]} is being sent by another process") from None
         missing = _missing(messages, has, directory.archive)
         if missing or has is None:
             say(f"run {directory.key[:12]}: sending {len(missing)} of {len(messages)} messages")
             destination = (workspace or run["workspace"], project or run["project"])
             _send(directory, missing, "create" if has is None else "get", destination)
-            missing = _wait_until_there(directory, messages)
-        counts = {kind: sum(m["type"] == kind for m in messages) for kind in _COUNTED}
-        ledger = {
-            "key": directory.key,
-            "uploaded": time.time(),
-            "verified": not missing,
-            "counts": {_COUNTED[kind]: count for kind, count in counts.items()},
-            "missing": sorted({_describe(message) for message in missing}),
-        }
-        write_json(directory.upload_file, ledger)
-        return ledger
+            missing = _wait_until_there(directory, messages, READ_BACK_SECONDS)
+        return _write_ledger(directory, messages, missing)
+
+
+def verify(directory: RunDirectory, seconds: float) -> dict[str, Any]:
+    """Read back what Comet has of a run of this process; return the ledger, kept as by ``upload``.
+
+    Comet may show things seconds after it took them: it is asked until nothing is missing or time is up.
+
+    Raises:
+        ValueError: Comet does not answer.
+    """
+    messages = list(archives.archived_messages(directory.archive))
+    return _write_ledger(directory, messages, _wait_until_there(directory, messages, seconds))
+
+
+def is_verified(directory: RunDirectory) -> bool:
+    """Tell whether all of a run was read back from Comet since the run last ended."""
+    if not directory.upload_file.exists():
+        return False
+    ledger = read_json(directory.upload_file)
+    return ledger["verified"] and ledger["uploaded"] >= (read_json(directory.run_file)["ended"] or math.inf)
+
+
+def counted(ledger: Mapping[str, Any]) -> str:
+    """Return what a ledger counts, as words."""
+    return ", ".join(f"{count} {name}" for name, count in ledger["counts"].items())
+
+
+def _write_ledger(
+    directory: RunDirectory, messages: list[archives.Message], missing: list[archives.Message]
+) -> dict[str, Any]:
+    counts = {kind: sum(m["type"] == kind for m in messages) for kind in _COUNTED}
+    ledger = {
+        "key": directory.key,
+        "uploaded": time.time(),
+        "verified": not missing,
+        "counts": {_COUNTED[kind]: count for kind, count in counts.items()},
+        "missing": sorted({_describe(message) for message in missing}),
+    }
+    write_json(directory.upload_file, ledger)
+    return ledger
 
 
 _COUNTED = {"parameter_msg": "parameters", "metric_msg": "points", "file_upload": "assets"}
@@ -190,7 +238,7 @@ def _send(
         kept = {n: v for n, v in os.environ.items() if n not in ("COMET_WORKSPACE", "COMET_PROJECT_NAME")}
         kept |= {"COMET_API_KEY": tracking.api_key() or "", "COMET_OFFLINE_SAMPLING_SIZE": "1000000"}
         subprocess.run(
-            [sys.executable, "-c", _SEND, "upload", str(part), *flags],
+            [sys.executable, "-c", _SEND, str(_sending(directory)), "upload", str(part), *flags],
             cwd=folder,
             env=kept,
             stdout=subprocess.DEVNULL,
@@ -199,9 +247,15 @@ def _send(
         )
 
 
-def _wait_until_there(directory: RunDirectory, messages: list[archives.Message]) -> list[archives.Message]:
-    """Read back until nothing is missing or READ_BACK_SECONDS have passed; return what is missing then."""
-    deadline = time.monotonic() + READ_BACK_SECONDS
+def _sending(directory: RunDirectory) -> Path:
+    return directory.comet / ".sending"
+
+
+def _wait_until_there(
+    directory: RunDirectory, messages: list[archives.Message], seconds: float
+) -> list[archives.Message]:
+    """Read back until nothing is missing or time is up; return what is missing then."""
+    deadline = time.monotonic() + seconds
     while True:
         missing = _missing(messages, _fetch(directory.key), directory.archive)
         if not missing or time.monotonic() > deadline:

@@ -11,6 +11,7 @@ import email.policy
 import gzip
 import json
 import threading
+import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -35,13 +36,17 @@ class Run:
 
 
 class CometServer:
-    """Serves while it is a context; ``fault`` is a status that batch and upload calls answer with."""
+    """Serves while it is a context.
+
+    ``fault`` is what befalls the calls whose name holds a part of ``faulty``: an HTTP status, 'hang' (no
+    answer while the fault lasts) or 'drop' (the connection is closed). ``faulty = ("",)`` means all calls.
+    """
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.requests: list[str] = []
-        self.fault: int | None = None
-        self.faulty = ("batch", "upload")
+        self.fault: int | str | None = None
+        self.faulty: tuple[str, ...] = ("batch", "upload")
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -64,11 +69,18 @@ class CometServer:
                     content = gzip.decompress(content)
                 kind = self.headers.get("Content-Type", "")
                 key = self.headers.get("Authorization")
+                if server.is_faulty(url.path) and not isinstance(server.fault, int):
+                    while server.fault == "hang":
+                        time.sleep(0.05)
+                    self.close_connection = True
+                    return
                 status, answer = server.answer(url.path, query, content, kind, key)
                 body = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
+                if status == 429:
+                    self.send_header("Retry-After-Custom", "1")
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -83,6 +95,7 @@ class CometServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.fault = None
         self._http.shutdown()
         self._http.server_close()
 
@@ -91,20 +104,24 @@ class CometServer:
         url = f"http://127.0.0.1:{self._http.server_address[1]}/clientlib/"
         return {"COMET_URL_OVERRIDE": url, "COMET_API_KEY": API_KEY, "COMET_WORKSPACE": "tests"}
 
+    def is_faulty(self, path: str) -> bool:
+        """Tell whether the present fault befalls a call."""
+        return self.fault is not None and any(part in path for part in self.faulty)
+
     def answer(
         self, path: str, query: dict[str, str], content: bytes, kind: str, key: str | None
     ) -> tuple[int, Any]:
         """Return status and JSON for a call."""
         name = path.removeprefix("/clientlib/").removeprefix("/api/rest/v2/").removeprefix("rest/v2/")
         self.requests.append(name)
+        if isinstance(self.fault, int) and self.is_faulty(path):
+            return self.fault, {"msg": "fault"}
         if name == "isAlive/ver":
             return 200, {"version": "5.0.0"}
         body = json.loads(content) if kind.startswith("application/json") and content else {}
         if (key or body.get("apiKey")) != API_KEY and name != "health/ping":
             status = 401 if path.startswith("/api/") else 400
             return status, {"msg": "bad key", "sdk_error_code": BAD_KEY}
-        if self.fault and any(part in name for part in self.faulty):
-            return self.fault, {"msg": "fault"}
         run = self.runs.get(
             body.get("experimentKey") or query.get("experimentId") or query.get("experimentKey") or ""
         )

@@ -123,7 +123,7 @@ def log_weight_histograms(experiment: Any, weights: Mapping[str, np.ndarray], st
 def _log_grid(
     experiment: Any, path: Path, title: str, images: np.ndarray, captions: Sequence[str], columns: int = 10
 ) -> None:
-    """Log images uint8 [N, H, W, C] in a grid; as one picture, since 40 axes would take seconds to lay out."""
+    """Log a grid of images uint8 [N, H, W, C], on one pair of axes: 40 would take seconds to lay out."""
     height, width = images.shape[1:3]
     rows, lines = -(-len(images) // columns), max(caption.count("\n") + 1 for caption in captions)
     across, gap = width * 1.12, 0.26 * lines * width  # of a column; above each image, for its caption

@@ -19,7 +19,9 @@ ALLOWED = {
     "experiment.checkpoints": {"experiment.rundir"},
     "experiment.archives": {"experiment.rundir"},
     "experiment.memory": set(),
-    "experiment.compiled_epoch": {"experiment.data"},
+    "experiment.dropout": set(),
+    "experiment.programs": {"experiment.dropout"},
+    "experiment.compiled_epoch": {"experiment.data", "experiment.dropout", "experiment.programs"},
     "experiment.trainer": {"experiment.compiled_epoch", "experiment.data", "experiment.memory"},
     "experiment.callbacks": {
         *("experiment.checkpoints", "experiment.console", "experiment.rundir", "experiment.tracking"),
@@ -27,7 +29,7 @@ ALLOWED = {
     "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},
     "experiment.lifecycle": {
         *("experiment.archives", "experiment.console", "experiment.provenance"),
-        *("experiment.rundir", "experiment.tracking"),
+        *("experiment.rundir", "experiment.tracking", "experiment.upload"),
     },
 }
 WITHOUT_TENSORFLOW = [

@@ -135,13 +135,16 @@ class MetricsJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        _drop_torn_line(path)  # before it is read: a line that lacks its end alone would count as written
         self._written = {(point.name, point.step) for point in read_metrics(path)} if path.exists() else set()
-        _drop_torn_line(path)
 
     def append(self, points: Iterable[Point]) -> list[Point]:
         """Write the points that are new, fsync, and return them."""
-        fresh = [point for point in points if (point.name, point.step) not in self._written]
-        self._written.update((point.name, point.step) for point in fresh)
+        fresh = []
+        for point in points:
+            if (point.name, point.step) not in self._written:
+                self._written.add((point.name, point.step))
+                fresh.append(point)
         with self._path.open("ab") as file:
             for point in fresh:
                 file.write(_encode(dataclasses.asdict(point)) + b"\n")

@@ -187,9 +187,9 @@ def summary(record: RunRecord) -> dict[str, Any]:
 def describe(facts: Mapping[str, Any], model_file: str) -> str:
     """Return the closing lines of a run, from its ``summary``: result, place, what to do next."""
     run = Path(facts["run_dir"])
-    key = facts["key"][:12]
+    key, loss = facts["key"][:12], float(facts["test_loss"])  # which is the text 'NaN' where it is that
     lines = [
-        f"test accuracy {facts['test_accuracy']:.4f}, loss {facts['test_loss']:.4f} on {facts['dataset']}, "
+        f"test accuracy {facts['test_accuracy']:.4f}, loss {loss:.4f} on {facts['dataset']}, "
         f"after {facts['epochs']} epochs of {facts['epoch_s']:.2f} s; {facts['process_s']:.1f} s in all",
         f"model    {run / 'model' / model_file}",
         f"figures  {run / 'figures'}",

@@ -351,7 +351,7 @@ def test_networks_whose_layers_are_called_alike_do_not_share_a_program(built):
 
 
 def test_a_network_with_code_of_the_users_own_never_shares_a_program(built):
-    class Scaled(layers.Layer):
+    class Scaled(keras.layers.Layer):
         def call(self, inputs):
             return inputs * 2
 

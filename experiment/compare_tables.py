@@ -106,9 +106,9 @@ def verdict_text(verdict: Verdict) -> str:
     """Return a verdict as a sentence."""
     if verdict.test is None:
         return f"{verdict.first} – {verdict.second}: {verdict.verdict} ({verdict.reason})"
-    difference = f"{verdict.difference:+.4g}"
+    difference = f"{verdict.difference:+.4f}"
     if verdict.low is not None:
-        difference += f", 95 % interval {verdict.low:+.4g} to {verdict.high:+.4g}"
+        difference += f", 95 % interval {verdict.low:+.4f} to {verdict.high:+.4f}"
     reason = f"; {verdict.reason}" if verdict.reason else ""
     joint = "–" if verdict.verdict == "within noise" else f"is {verdict.verdict} than"
     tail = ": within noise" if joint == "–" else ""

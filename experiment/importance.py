@@ -20,8 +20,8 @@ def parameter_importance(
     """Rank the parameters that differ by how much of a metric they explain.
 
     Returns:
-        The largest first: ``name``; ``importance``, the share of the metric's variance that a random forest
-        no longer explains when this parameter's values are shuffled; ``correlation``, Spearman's, None for
+        The largest first: ``name``; ``importance``, how much worse a random forest predicts the metric when
+        this parameter's values are shuffled, as a share of all of them; ``correlation``, Spearman's, None for
         parameters that are no numbers. Empty of fewer than 10 finished runs. ``seed`` stays among them: what
         it seems to explain is noise.
     """
@@ -44,13 +44,15 @@ def parameter_importance(
     matrix = np.column_stack([column for column, _ in columns])
     forest = RandomForestRegressor(TREES, random_state=0).fit(matrix, target)
     shuffled = permutation_importance(forest, matrix, target, n_repeats=REPEATS, random_state=0)
+    losses = np.maximum(0.0, shuffled.importances_mean)
+    shares = losses / max(float(losses.sum()), np.finfo(np.float64).tiny)
     ranked = [
         {
             "name": name,
-            "importance": max(0.0, float(importance)),
+            "importance": float(share),
             "correlation": float(spearmanr(column, target).statistic) if ordered else None,
         }
-        for name, (column, ordered), importance in zip(names, columns, shuffled.importances_mean, strict=True)
+        for name, (column, ordered), share in zip(names, columns, shares, strict=True)
     ]
     return sorted(ranked, key=lambda each: -each["importance"])
 

@@ -24,11 +24,12 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+const rounded = (value) => (Math.abs(value) >= 10 ? value.toFixed(1) : shownText(value));
+
 function shownText(value) {
   if (value === null || value === undefined) return "";
   if (typeof value !== "number") return typeof value === "object" ? JSON.stringify(value) : String(value);
-  if (Number.isInteger(value)) return String(value);
-  return Math.abs(value) >= 0.001 && Math.abs(value) < 1 ? value.toFixed(4) : String(Number(value.toPrecision(4)));
+  return Math.abs(value) < 1 && String(value).length > 6 && Math.abs(value) >= 0.001 ? value.toFixed(4) : String(Number(value.toPrecision(4)));
 }
 
 // The runs that are drawn at first: all of a few; of many the baseline and the best.
@@ -53,16 +54,19 @@ function columns() {
     names
       .filter((name) => data.runs.some((run) => run[place][name] !== undefined))
       .map((name) => ({ title: place === "test" ? name : `${name}, ${place}`, get: (run) => number(run[place][name]), best: name }));
+  const tests = [...new Set(data.runs.flatMap((run) => Object.keys(run.test)))].sort();
+  const chosen = { title: data.metric, get: (run) => run.value, best: data.metric };
   return [
     { title: "run", get: (run) => run.name, kind: "name" },
-    { title: "status", get: (run) => run.status, kind: "status" },
+    ...(data.runs.every((run) => run.status === "finished") ? [] : [{ title: "status", get: (run) => run.status, kind: "status" }]),
+    chosen,
+    { title: "Δ", get: (run) => (run.value === null || base === null ? null : run.value - base), kind: "delta" },
     ...parameterNames().map((name) => ({ title: name, get: (run) => run.params[name] })),
+    ...metrics("test", tests.filter((name) => name !== data.metric)),
     { title: "best epoch", get: (run) => run.best.epoch },
     ...metrics("best", ["val_loss", "val_accuracy"]),
     ...metrics("last", ["val_loss", "val_accuracy"]),
-    ...metrics("test", [...new Set(data.runs.flatMap((run) => Object.keys(run.test)))].sort()),
-    { title: `Δ ${data.metric}`, get: (run) => (run.value === null || base === null ? null : run.value - base), kind: "delta" },
-    { title: "seconds", get: (run) => run.seconds },
+    { title: "seconds", get: (run) => run.seconds, shown: rounded },
   ];
 }
 
@@ -95,7 +99,7 @@ function visibleRuns(shownColumns) {
 function bestOf(column) {
   if (!column.best) return null;
   const values = data.runs.map(column.get).filter((value) => Number.isFinite(value));
-  const lower = column.best.includes("loss");
+  const lower = column.best === data.metric ? data.lowerIsBetter : column.best.includes("loss");
   return values.length > 1 ? (lower ? Math.min : Math.max)(...values) : null;
 }
 
@@ -105,9 +109,9 @@ function cellOf(column, run, best) {
     const tick = element("input", { type: "checkbox", checked: state.shown.has(run), "aria-label": `draw ${labelOf(run)}` });
     tick.addEventListener("change", () => {
       state.shown[tick.checked ? "add" : "delete"](run);
-      drawCurves();
+      redraw("curves");
     });
-    const tags = data.runs[run].tags.map((tag) => element("span", { class: "tag" }, tag));
+    const tags = data.runs[run].tags.filter((tag) => !data.runs.every((each) => each.tags.includes(tag))).map((tag) => element("span", { class: "tag" }, tag));
     const swatch = element("span", { class: "swatch" });
     swatch.style.background = colour(run);
     return element("td", { class: "name" }, tick, " ", swatch, element("b", { title: value }, value), element("span", { class: "key" }, data.runs[run].key.slice(0, 8)), ...tags);
@@ -120,7 +124,8 @@ function cellOf(column, run, best) {
     if (value) classes.push((data.lowerIsBetter ? value < 0 : value > 0) ? "good" : "bad");
     return element("td", { class: classes.join(" ") }, value > 0 ? `+${shownText(value)}` : shownText(value));
   }
-  return element("td", { class: classes.join(" ") }, shownText(value));
+  const text = column.shown && typeof value === "number" ? column.shown(value) : shownText(value);
+  return element("td", { class: classes.join(" ") }, text);
 }
 
 function drawTable() {
@@ -148,8 +153,17 @@ function drawTable() {
   byId("count").textContent = `${runs.length} of ${data.runs.length} runs`;
 }
 
-function theme() {
-  const wanted = window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  document.documentElement.dataset.theme = document.documentElement.dataset.theme || wanted;
-}
-theme();
+// Charts are drawn when they come near the window, and again when what they show has changed.
+const SECTIONS = {};
+const drawn = new Set();
+const redraw = (section) => { if (drawn.has(section)) SECTIONS[section](); };
+
+document.documentElement.dataset.theme = window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+byId("theme").addEventListener("click", () => {
+  const root = document.documentElement;
+  root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+  drawn.forEach(redraw);
+});
+byId("filter").addEventListener("input", drawTable);
+byId("all-params").addEventListener("change", (event) => { state.allParameters = event.target.checked; drawTable(); });
+drawTable();

@@ -17,7 +17,7 @@ function layout(extra) {
 function drawGroups() {
   const groups = data.groups.filter((group) => group.values.length > 1).slice(0, 30);
   if (!groups.length) return;
-  byId("group-chart").hidden = false;
+  byId("group-chart").hidden = byId("group-note").hidden = false;
   const row = groups.map((_, place) => groups.length - place);
   const points = groups.map((group, place) => ({
     x: group.values, y: group.values.map((_, index) => row[place] + 0.06 * ((index % 3) - 1)), mode: "markers", type: "scatter",
@@ -36,8 +36,7 @@ function drawGroups() {
     text: `${escaped(group.label)}: <b>${group.mean.toFixed(4)} ± ${(group.halfWidth || 0).toFixed(4)}</b>`,
   }));
   Plotly.react("group-chart", [...points, means], layout({
-    height: 80 + 62 * groups.length, annotations, margin: { l: 10, r: 10, t: 24, b: 45 },
-    xaxis: { title: { text: `${escaped(data.metric)}: each seed, mean and its 95 % interval` } },
+    height: 50 + 62 * groups.length, annotations, margin: { l: 10, r: 10, t: 24, b: 25 }, xaxis: { nticks: 6 },
     yaxis: { visible: false, range: [0.5, groups.length + 0.75], fixedrange: true },
   }), CONFIG);
 }
@@ -96,10 +95,11 @@ function drawCurves() {
   if (!curves) return;
   const weight = Number(byId("smoothing").value);
   const traces = (byId("by-group").checked ? groupTraces : runTraces)(curves, weight);
+  const few = curves.axis === "epoch" && Math.max(...traces.flatMap((trace) => trace.x)) <= 12;
   Plotly.react("curve-chart", traces, layout({
     height: byId("curve-chart").clientHeight || 420, hovermode: traces.length > 24 ? "closest" : "x unified",
     legend: { orientation: "h", y: -0.18, font: { size: 11 } }, showlegend: true,
-    xaxis: { title: { text: curves.axis } },
+    xaxis: { title: { text: curves.axis }, ...(few ? { dtick: 1 } : {}) },
     yaxis: { title: { text: escaped(metric) }, type: byId("log").checked ? "log" : "linear" },
   }), CONFIG);
 }
@@ -189,12 +189,13 @@ function drawMistakes(id, indices, right, wrong, letters) {
     element("div", {}, `is ${test.classes[labels[index]]}`),
     element("div", { class: "bad" }, `${letters[1]}: ${test.classes[wrong.predicted[index]]}, ${Math.round(wrong.sure[index] / 2.55)} %`),
     element("div", { class: "good" }, `${letters[0]}: ${Math.round(right.sure[index] / 2.55)} % sure`));
+  const page = window.innerWidth < 600 ? 9 : 24;
   const show = (from) => {
-    const cards = sorted.slice(from, from + 24).map(card);
+    const cards = sorted.slice(from, from + page).map(card);
     byId(id).append(...cards);
-    if (from + 24 >= sorted.length) return;
-    const more = element("button", { type: "button" }, `${sorted.length - from - 24} more`);
-    more.addEventListener("click", () => { more.remove(); show(from + 24); });
+    if (from + page >= sorted.length) return;
+    const more = element("button", { type: "button" }, `${sorted.length - from - page} more`);
+    more.addEventListener("click", () => { more.remove(); show(from + page); });
     byId(id).append(more);
   };
   byId(id).replaceChildren(...(sorted.length ? [] : [element("p", { class: "muted" }, "none")]));
@@ -286,14 +287,12 @@ function drawImportance() {
   }], layout({
     height: 110 + 30 * ranked.length, margin: { l: 10, r: 10, t: 34, b: 45 },
     title: { text: "What the metric depends on", font: { size: 13 }, x: 0.02 },
-    xaxis: { title: { text: "variance lost to a random forest when shuffled (seed: the level of noise)", font: { size: 11 } } },
+    xaxis: { title: { text: "share of what a random forest explains by it (seed: noise)", font: { size: 11 } } },
   }), CONFIG);
 }
 
 // --- wiring -----------------------------------------------------------------------------------------------
-const SECTIONS = { answers: drawGroups, curves: drawCurves, pair: drawPair, parameters: () => { drawParallel(); drawImportance(); } };
-const drawn = new Set();
-// Charts are drawn when they come near the window, so that a page of many runs opens at once.
+Object.assign(SECTIONS, { answers: drawGroups, curves: drawCurves, pair: drawPair, parameters: () => { drawParallel(); drawImportance(); } });
 const watcher = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting || drawn.has(target.id)) continue;
@@ -312,8 +311,9 @@ function start() {
   const grouped = data.groups.some((group) => group.values.length > 1);
   byId("by-group-label").hidden = !grouped;
   if (grouped) {
-    state.shown = new Set([...state.shown, ...data.groups.slice(0, 6).flatMap((group) => group.runs)]);
+    data.groups.slice(0, 6).forEach((group) => group.runs.forEach((run) => state.shown.add(run)));
     byId("by-group").checked = true;
+    drawTable();
   }
   const able = data.runs.map((_, run) => run).filter((run) => data.predictions[run]);
   const test = able.includes(data.baseline) ? data.runs[data.baseline].testSet : able.length ? data.runs[able[0]].testSet : null;
@@ -327,21 +327,19 @@ function start() {
     delete SECTIONS.pair;
   }
   if (!metrics.length) delete SECTIONS.curves;
-  drawTable();
-  byId("filter").addEventListener("input", drawTable);
-  byId("all-params").addEventListener("change", (event) => { state.allParameters = event.target.checked; drawTable(); });
-  for (const id of ["curve-metric", "by-group", "log"]) byId(id).addEventListener("change", drawCurves);
-  byId("smoothing").addEventListener("input", drawCurves);
-  for (const id of ["first", "second"]) byId(id).addEventListener("change", drawPair);
+  for (const id of ["curve-metric", "by-group", "log"]) byId(id).addEventListener("change", () => redraw("curves"));
+  byId("smoothing").addEventListener("input", () => redraw("curves"));
+  for (const id of ["first", "second"]) byId(id).addEventListener("change", () => redraw("pair"));
   byId("swap").addEventListener("click", () => {
     [byId("first").value, byId("second").value] = [byId("second").value, byId("first").value];
-    drawPair();
+    redraw("pair");
   });
-  byId("theme").addEventListener("click", () => {
-    const root = document.documentElement;
-    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-    drawn.forEach((id) => SECTIONS[id]());
-  });
+}
+
+// Plotly takes half a second to start: the page is read and sorted before it.
+function loadPlotly() {
+  document.head.append(element("script", { textContent: byId("plotly").textContent }));
   Object.keys(SECTIONS).forEach((id) => watcher.observe(byId(id)));
 }
 start();
+requestAnimationFrame(() => setTimeout(loadPlotly, 0));

@@ -133,7 +133,12 @@ def make_runs(folder: Path, count: int, epochs: int = 50, examples: int = 10_000
 def make_archive(path: Path, size: int) -> None:
     """Write an archive of the SDK's format: a third of it metric messages, the rest one asset."""
     with zipfile.ZipFile(path, "w") as archive:
-        described = {"offline_id": "b" * 40, "project_name": "p", "workspace": None, "tags": []}
+        described: dict[str, object] = {
+            "offline_id": "b" * 40,
+            "project_name": "p",
+            "workspace": None,
+            "tags": [],
+        }
         archive.writestr("experiment.json", json.dumps(described | {"start_time": 1, "stop_time": 2}))
         with archive.open("messages.json", "w", force_zip64=True) as file:
             step = written = 0

@@ -60,10 +60,10 @@ def compare_runs(
     Raises:
         ValueError: there is nothing to compare, or no run has the metric.
     """
-    unique = list(
-        {record.key: record for record in reversed([*records, *([baseline] if baseline else [])])}.values()
-    )
-    unique.reverse()
+    by_key: dict[str, RunRecord] = {}
+    for record in [*records, *([baseline] if baseline else [])]:
+        by_key.setdefault(record.key, record)
+    unique = list(by_key.values())
     if not unique:
         raise ValueError("there are no runs to compare")
     results = [results_of(record) for record in unique]
@@ -73,7 +73,7 @@ def compare_runs(
     repeated = len(records) - len({record.key for record in records})
     if repeated:
         warnings.insert(0, f"{repeated} run(s) were named more than once: the first of each counts")
-    leader = next((group for group in groups if unique[first] in group.records), None)
+    leader = next((group for group in groups if any(each is unique[first] for each in group.records)), None)
     return Comparison(
         unique,
         results,

@@ -7,13 +7,16 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import east_asian_width
 
 from experiment.compare import Comparison
-from experiment.groups import value_of
+from experiment.groups import printable, value_of
 from experiment.rundir import plain_json
 from experiment.verdicts import Verdict, lower_is_better
 
 SIDE_BY_SIDE = 6  # that many runs at most are columns; more are rows
+_COLUMNS = ("key", "name", "status", "mode", "epochs", "source", "epoch_s", "process_s")
+_PREFIXES = ("best ", "last ", "test_", "delta ", "val_", "parameter ")
 _AT_AN_EPOCH = ("val_loss", "val_accuracy")
 _OF_THE_TEST = ("test_loss", "test_accuracy")
 
@@ -24,13 +27,14 @@ def as_rows(comparison: Comparison) -> list[dict[str, Any]]:
     ``delta`` is the chosen metric minus the baseline's.
     """
     base = value_of(comparison.results[comparison.baseline], comparison.metric)
+    columns = {name: parameter_column(name) for name in comparison.parameters}
     rows = []
     for record, results in zip(comparison.records, comparison.results, strict=True):
         value = value_of(results, comparison.metric)
         rows.append(
             {
                 **{"key": record.key, "name": record.name, "status": record.status, "mode": record.mode},
-                **{name: record.params.get(name) for name in comparison.parameters},
+                **{column: record.params.get(name) for name, column in columns.items()},
                 "epochs": results.get("epochs"),
                 **_prefixed("best", results.get("best", {})),
                 **_prefixed("last", results.get("last", {})),
@@ -42,6 +46,11 @@ def as_rows(comparison: Comparison) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def parameter_column(name: str) -> str:
+    """Return the column of a parameter: its name, unless a column of ours is called so."""
+    return f"parameter {name}" if name in _COLUMNS or name.startswith(_PREFIXES) else name
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -79,7 +88,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     rows = as_rows(comparison)
     names = list(dict.fromkeys(name for row in rows for name in row))
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
@@ -140,14 +149,20 @@ def interval_text(mean: float, half_width: float) -> str:
 
 
 def format_table(lines: Sequence[Sequence[str]], *, transposed: bool = False) -> str:
-    """Return lines of cells as aligned columns."""
-    if transposed:
-        lines = list(zip(*lines, strict=True))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    """Return lines of cells as aligned columns; wide characters take two places."""
+    cells = [[printable(cell) for cell in line] for line in lines]
+    rows = list(zip(*cells, strict=True)) if transposed else cells
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
+        "  ".join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
     )
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else sum(1 + (east_asian_width(each) in "WF") for each in text)
 
 
 def _run_lines(comparison: Comparison) -> list[list[str]]:
@@ -158,7 +173,8 @@ def _run_lines(comparison: Comparison) -> list[list[str]]:
     lines = [[*header, *_OF_THE_TEST, *extra, f"Δ {comparison.metric}"]]
     for place, row in enumerate(as_rows(comparison)):
         cells = [row["key"][:12], row["name"], row["status"]]
-        cells += ["" if row[name] is None else str(row[name]) for name in comparison.parameters]
+        values = [row[parameter_column(name)] for name in comparison.parameters]
+        cells += ["" if value is None else str(value) for value in values]
         cells += [_number(row["epochs"]), _number(row.get("best epoch"))]
         names = [f"{place} {name}" for name in _AT_AN_EPOCH for place in ("best", "last")]
         cells += [_number(row.get(name)) for name in (*names, *_OF_THE_TEST, *extra)]

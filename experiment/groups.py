@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,7 +62,12 @@ def differing_parameters(records: Sequence[RunRecord], all_params: bool) -> list
 
 def label_of(record: RunRecord) -> str:
     """Return the name by which a run is spoken of: two may have the same."""
-    return f"{record.name} ({record.key[:8]})"
+    return f"{printable(record.name)} ({record.key[:8]})"
+
+
+def printable(text: str) -> str:
+    """Return text without what would move a terminal's cursor or change its colours."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def _identity(record: RunRecord) -> tuple[Any, ...]:
@@ -85,31 +91,32 @@ def group_runs(
     records: Sequence[RunRecord], results: Sequence[Mapping[str, Any]], metric: str
 ) -> tuple[list[Group], list[str]]:
     """Group finished runs that have the metric; return sentences about those that are left out, too."""
-    warnings = []
-    grouped: dict[tuple[Any, ...], list[tuple[RunRecord, float]]] = {}
-    repeated = 0
+    grouped: dict[tuple[Any, ...], dict[str, tuple[RunRecord, float]]] = {}
+    repeated = infinite = 0
     for record, each in zip(records, results, strict=True):
         value = value_of(each, metric)
         if record.status != FINISHED or value is None:
             continue
+        if not math.isfinite(value):
+            infinite += 1
+            continue
         # Without a seed nobody can tell a second run from a repetition of the first.
         identity = _identity(record) if "seed" in record.params else (record.key,)
-        members = grouped.setdefault(identity, [])
-        if any(plain(member.params.get("seed")) == plain(record.params.get("seed")) for member, _ in members):
-            repeated += 1
-            continue
-        members.append((record, value))
+        members = grouped.setdefault(identity, {})
+        repeated += plain(record.params.get("seed")) in members
+        members.setdefault(plain(record.params.get("seed")), (record, value))
+    warnings = []
     if repeated:
         warnings.append(f"{repeated} run(s) repeat another in everything, the seed too: they count once")
-    labels = _labels(
-        [members[0][0] for members in grouped.values()], [len(each) for each in grouped.values()]
-    )
+    if infinite:
+        warnings.append(f"{infinite} run(s) ended with no finite {metric}: left out of groups and verdicts")
+    members_of = [list(members.values()) for members in grouped.values()]
+    labels = _labels([members[0][0] for members in members_of], [len(members) for members in members_of])
     groups = []
-    for label, members in zip(labels, grouped.values(), strict=True):
-        values = [value for _, value in members]
-        groups.append(
-            Group(label, [record for record, _ in members], values, *statistics.mean_interval(values))
-        )
+    for label, chosen in zip(labels, members_of, strict=True):
+        values = [value for _, value in chosen]
+        runs = [record for record, _ in chosen]
+        groups.append(Group(label, runs, values, *statistics.mean_interval(values)))
     return groups, warnings
 
 
@@ -120,8 +127,7 @@ def _labels(firsts: Sequence[RunRecord], sizes: Sequence[int]) -> list[str]:
     apart = [part for part in origins[0] if len({origin[part] for origin in origins}) > 1] if firsts else []
     labels = []
     for record, origin, size in zip(firsts, origins, sizes, strict=True):
-        parts = [f"{name}={record.params[name]}" for name in differing if name in record.params]
+        parts = [printable(f"{name}={record.params[name]}") for name in differing if name in record.params]
         parts += [f"{part} {str(origin[part])[:8]}" for part in apart]
-        single = f"{record.name} ({record.key[:8]})"
-        labels.append(single if size == 1 else f"{' '.join(parts) or 'all'} ({size} seeds)")
+        labels.append(label_of(record) if size == 1 else f"{' '.join(parts) or 'all'} ({size} seeds)")
     return labels

@@ -34,8 +34,8 @@ class Server:
                 "(see .env.example)"
             )
         self.place = place
-        self.api = tracking.import_comet().API(api_key=key, cache=False)
         self._requests = 0
+        self.api = self.ask(lambda: tracking.import_comet().API(api_key=key, cache=False))
 
     def ask(self, function: Callable[[], Any]) -> Any:
         """Return what a function that makes one request returns; a throttled one is repeated.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
 
 def _for_script(content: Any) -> str:
     """Return JSON that no HTML parser can take for the end of a script, whatever names users typed."""
-    text = json.dumps(plain_json(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -82,7 +83,7 @@ def _payload(comparison: Comparison) -> dict[str, Any]:
     """Return all that the page's script draws."""
     predictions = [_predictions(record) for record in comparison.records]
     places = {record.key: place for place, record in enumerate(comparison.records)}
-    return {
+    small = {
         "metric": comparison.metric,
         "lowerIsBetter": lower_is_better(comparison.metric),
         "baseline": comparison.baseline,
@@ -99,10 +100,12 @@ def _payload(comparison: Comparison) -> dict[str, Any]:
             }
             for group in comparison.groups
         ],
+        "importance": parameter_importance(comparison.records, comparison.results, comparison.metric),
+    }
+    return plain_json(small) | {
         "curves": _curves([collect_curves(record.points()) for record in comparison.records]),
         "tests": report_mistakes.tests(comparison.records, predictions),
         "predictions": _encode_predictions(predictions),
-        "importance": parameter_importance(comparison.records, comparison.results, comparison.metric),
     }
 
 
@@ -158,7 +161,7 @@ def _line(curve: Curve, by_epoch: bool, limit: int) -> dict[str, Any]:
     return {
         "x": [across[place] for place in kept],
         # Plotly leaves a gap at null; JSON has no NaN.
-        "y": [float(f"{value:.6g}") if np.isfinite(value) else None for value in values],
+        "y": [float(f"{value:.6g}") if math.isfinite(value) else None for value in values],
     }
 
 

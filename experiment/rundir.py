@@ -159,12 +159,27 @@ class MetricsJournal:
 def read_metrics(path: Path) -> Iterator[Point]:
     """Yield the journal's points in order; a torn or damaged line is skipped."""
     with path.open("rb") as file:
-        for line in file:
-            try:
-                fields = json.loads(line)
-                yield Point(**fields | {"value": float(fields["value"])})
-            except (ValueError, TypeError, KeyError):
-                continue
+        while lines := file.readlines(1 << 16):  # many at once: parsing them singly takes twice as long
+            for fields in _parse(lines):
+                try:
+                    value = float(fields["value"])
+                    yield Point(fields["name"], value, fields["step"], fields["epoch"], fields["time"])
+                except (ValueError, TypeError, KeyError):
+                    continue
+
+
+def _parse(lines: list[bytes]) -> Iterable[Any]:
+    try:
+        return json.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        return [fields for line in lines for fields in _parse_one(line)]
+
+
+def _parse_one(line: bytes) -> list[Any]:
+    try:
+        return [json.loads(line)]
+    except ValueError:
+        return []
 
 
 def read_record(path: Path) -> RunRecord:
@@ -195,13 +210,19 @@ def find_run(runs: Path, run: str) -> RunDirectory:
         return RunDirectory(Path(run).resolve())
     directories = list_runs(runs)
     found = [path for path in directories if path.name.startswith(run)] if run else []
-    found = found or [path for path in directories if run and read_json(path / "run.json").get("name") == run]
+    found = found or [path for path in directories if run and _name(path) == run]
     if len(found) != 1:
         several = ", ".join(path.name[:12] for path in found)
         raise ValueError(
             f"run '{run}' is not unique in '{runs}': {several}" if found else f"no run '{run}' in '{runs}'"
         )
     return RunDirectory(found[0])
+
+
+def _name(path: Path) -> str | None:
+    with contextlib.suppress(OSError, ValueError):
+        return read_json(path / "run.json").get("name")
+    return None
 
 
 def list_runs(runs: Path) -> list[Path]:

@@ -87,7 +87,7 @@ def _no_arguments(parser: argparse.ArgumentParser) -> None:  # noqa: ARG001
 
 
 def _one_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="key, its beginning, name, or path")
+    parser.add_argument("run", metavar="RUN", help="key, its beginning, name, directory or Comet archive")
 
 
 def _runs_or_all(parser: argparse.ArgumentParser) -> None:

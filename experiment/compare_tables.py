@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from unicodedata import east_asian_width
 
 from experiment.compare import Comparison
-from experiment.groups import printable, value_of
+from experiment.groups import value_of
 from experiment.rundir import plain_json
+from experiment.text_table import format_table
 from experiment.verdicts import Verdict, lower_is_better
 
 SIDE_BY_SIDE = 6  # that many runs at most are columns; more are rows
@@ -146,23 +146,6 @@ def finite_or_none(value: float) -> float | None:
 def interval_text(mean: float, half_width: float) -> str:
     """Return a mean with its interval."""
     return f"{mean:.4f}" if math.isnan(half_width) else f"{mean:.4f} ± {half_width:.4f}"
-
-
-def format_table(lines: Sequence[Sequence[str]], *, transposed: bool = False) -> str:
-    """Return lines of cells as aligned columns; wide characters take two places."""
-    cells = [[printable(cell) for cell in line] for line in lines]
-    rows = list(zip(*cells, strict=True)) if transposed else cells
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    )
-
-
-def _width(text: str) -> int:
-    return len(text) if text.isascii() else sum(1 + (east_asian_width(each) in "WF") for each in text)
 
 
 def _run_lines(comparison: Comparison) -> list[list[str]]:

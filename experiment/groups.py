@@ -11,6 +11,7 @@ from typing import Any
 
 from experiment import statistics
 from experiment.rundir import FINISHED, RunRecord
+from experiment.text_table import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +64,6 @@ def differing_parameters(records: Sequence[RunRecord], all_params: bool) -> list
 def label_of(record: RunRecord) -> str:
     """Return the name by which a run is spoken of: two may have the same."""
     return f"{printable(record.name)} ({record.key[:8]})"
-
-
-def printable(text: str) -> str:
-    """Return text without what would move a terminal's cursor or change its colours."""
-    return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def _identity(record: RunRecord) -> tuple[Any, ...]:

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from experiment.compare_tables import format_table
 from experiment.curves import results_of
 from experiment.rundir import RUNNING, RunDirectory, RunRecord, find_run, plain_json, read_record, read_runs
+from experiment.text_table import format_table, printable
 
 _HEADER = ("run", "started", "status", "mode", "dataset", "epochs", "best val", "last val", "test", "seconds")
 
@@ -34,8 +34,12 @@ def list_command(options: argparse.Namespace) -> int:
 
 def show_command(options: argparse.Namespace) -> int:
     """Show one run whole."""
-    directory = find_run(options.runs, options.run)
-    record = read_record(directory.path)
+    if Path(options.run).is_file():
+        from experiment.comet_archive import read_archive
+
+        record = read_archive(Path(options.run))
+    else:
+        record = read_record(find_run(options.runs, options.run).path)
     whole = {"run": record.run, "params": record.params, "results": record.results}
     if options.json:
         print(json.dumps(plain_json(whole), ensure_ascii=False))
@@ -43,8 +47,9 @@ def show_command(options: argparse.Namespace) -> int:
     for title, values in whole.items():
         print(f"{title}")
         for name, value in _flatten(values):
-            print(f"  {name:<28} {value}")
-    print(f"files\n  {directory.path}")
+            text = "\n".join(map(printable, str(value).splitlines()))
+            print(f"  {name:<28} {text}")
+    print(f"files\n  {record.source}")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
 import json
 import math
@@ -19,14 +18,12 @@ from experiment.compare_tables import finite_or_none, method_text, verdict_text
 from experiment.curves import Curve, collect_curves
 from experiment.groups import value_of
 from experiment.importance import parameter_importance
-from experiment.predictions import Predictions
 from experiment.rundir import RunRecord, plain_json
 from experiment.verdicts import lower_is_better
 
 FOLDER = Path(__file__).parent
 POINTS_OF_ALL_CURVES = 400_000  # 8 bytes each in the page; what is over is thinned out, evenly
 MOST_POINTS, FEWEST_POINTS = 500, 20
-PREDICTION_BYTES = 6_000_000
 
 
 def check_installed() -> None:
@@ -81,7 +78,7 @@ def _for_script(content: Any) -> str:
 
 def _payload(comparison: Comparison) -> dict[str, Any]:
     """Return all that the page's script draws."""
-    predictions = [_predictions(record) for record in comparison.records]
+    outcomes = report_mistakes.read_outcomes(comparison.records)
     places = {record.key: place for place, record in enumerate(comparison.records)}
     small = {
         "metric": comparison.metric,
@@ -104,8 +101,8 @@ def _payload(comparison: Comparison) -> dict[str, Any]:
     }
     return plain_json(small) | {
         "curves": _curves([collect_curves(record.points()) for record in comparison.records]),
-        "tests": report_mistakes.tests(comparison.records, predictions),
-        "predictions": _encode_predictions(predictions),
+        "tests": report_mistakes.tests(comparison.records, outcomes),
+        "predictions": [outcome.encoded() if outcome else None for outcome in outcomes],
     }
 
 
@@ -163,33 +160,3 @@ def _line(curve: Curve, by_epoch: bool, limit: int) -> dict[str, Any]:
         # Plotly leaves a gap at null; JSON has no NaN.
         "y": [float(f"{value:.6g}") if math.isfinite(value) else None for value in values],
     }
-
-
-def _predictions(record: RunRecord) -> Predictions | None:
-    try:
-        return record.predictions()
-    except (OSError, ValueError):
-        return None  # the verdicts say so
-
-
-def _encode_predictions(predictions: Sequence[Predictions | None]) -> list[dict[str, str] | None]:
-    """Return each run's predicted classes and, in 255ths, how sure it was; None for what does not fit.
-
-    A class is one byte, or two where there are more than 256.
-    """
-    encoded: list[dict[str, str] | None] = []
-    room = PREDICTION_BYTES
-    for each in predictions:
-        if each is None:
-            encoded.append(None)
-            continue
-        classes = np.uint8 if each.probabilities.shape[1] <= 256 else np.dtype("<u2")
-        predicted = each.probabilities.argmax(-1).astype(classes)
-        sure = np.round(each.probabilities.max(-1) * 255).clip(0, 255).astype(np.uint8)
-        room -= predicted.nbytes + sure.nbytes
-        encoded.append({"predicted": _base64(predicted), "sure": _base64(sure)} if room >= 0 else None)
-    return encoded
-
-
-def _base64(values: np.ndarray) -> str:
-    return base64.b64encode(values.tobytes()).decode("ascii")

@@ -24,7 +24,12 @@ ALLOWED = {
         *("experiment.comet_archive", "experiment.curves", "experiment.predictions"),
         *("experiment.rundir", "experiment.tracking"),
     },
-    "experiment.groups": {"experiment.rundir", "experiment.statistics"},
+    "experiment.text_table": set(),
+    "experiment.listing": {
+        *("experiment.comet_archive", "experiment.curves", "experiment.rundir", "experiment.text_table"),
+        "params.spec",
+    },
+    "experiment.groups": {"experiment.rundir", "experiment.statistics", "experiment.text_table"},
     "experiment.verdicts": {
         *("experiment.groups", "experiment.predictions", "experiment.rundir", "experiment.statistics"),
     },
@@ -33,10 +38,11 @@ ALLOWED = {
         *("experiment.rundir", "experiment.verdicts"),
     },
     "experiment.compare_tables": {
-        *("experiment.compare", "experiment.groups", "experiment.rundir", "experiment.verdicts"),
+        *("experiment.compare", "experiment.groups", "experiment.rundir"),
+        *("experiment.text_table", "experiment.verdicts"),
     },
     "experiment.importance": {"experiment.groups", "experiment.rundir"},
-    "experiment.report_mistakes": {"experiment.data", "experiment.predictions", "experiment.rundir"},
+    "experiment.report_mistakes": {"experiment.data", "experiment.rundir"},
     "experiment.report": {
         *("experiment.compare", "experiment.compare_tables", "experiment.curves", "experiment.groups"),
         *("experiment.importance", "experiment.predictions", "experiment.report_mistakes"),

@@ -69,6 +69,12 @@ def page(browser, written):
     assert troubles == []
 
 
+def see(page, chart):
+    """Scroll to a chart's section and wait until it is drawn."""
+    page.locator(f"section:has(#{chart}) h2").scroll_into_view_if_needed()
+    page.wait_for_selector(f"#{chart} .main-svg")
+
+
 def names_shown(page) -> list[str]:
     return page.locator("#run-table tbody td.name b").all_text_contents()
 
@@ -82,15 +88,13 @@ def test_every_chart_is_drawn(page):
         "parallel-chart",
         "importance-chart",
     ):
-        page.locator(f"#{chart}").scroll_into_view_if_needed()
-        page.wait_for_selector(f"#{chart} .main-svg")
+        see(page, chart)
     assert page.locator("#confusion-a .heatmaplayer image").count() == 1
     assert page.locator("#curve-chart .scatterlayer .trace").count() >= 2
 
 
 def test_what_users_typed_is_text_everywhere(page):
-    page.locator("#parallel-chart").scroll_into_view_if_needed()
-    page.wait_for_selector("#parallel-chart .main-svg")
+    see(page, "parallel-chart")
     page.locator("#by-group").uncheck()
     assert page.evaluate("window.hacked") is None
     assert EVIL in names_shown(page)
@@ -101,16 +105,15 @@ def test_what_users_typed_is_text_everywhere(page):
 
 
 def test_the_metric_chooser_and_the_smoothing_change_the_chart(page):
-    page.locator("#curve-chart").scroll_into_view_if_needed()
-    page.wait_for_selector("#curve-chart .main-svg")
+    see(page, "curve-chart")
     assert page.locator("#curve-chart .ytitle").text_content() == "val_accuracy"
     page.select_option("#curve-metric", "batch_loss")
     assert page.locator("#curve-chart .ytitle").text_content() == "batch_loss"
     assert page.locator("#curve-chart .xtitle").text_content() == "step"
-    before = page.locator("#curve-chart .js-line").last.get_attribute("d")
+    before = page.locator("#curve-chart .scatterlayer .js-line").last.get_attribute("d")
     page.locator("#smoothing").focus()
     page.keyboard.press("End")
-    assert page.locator("#curve-chart .js-line").last.get_attribute("d") != before
+    assert page.locator("#curve-chart .scatterlayer .js-line").last.get_attribute("d") != before
 
 
 def test_the_table_sorts_by_mouse_and_by_keyboard(page):
@@ -132,8 +135,7 @@ def test_the_filter_leaves_what_matches(page):
 
 
 def test_a_run_that_is_unticked_is_no_longer_drawn(page):
-    page.locator("#curve-chart").scroll_into_view_if_needed()
-    page.wait_for_selector("#curve-chart .main-svg")
+    see(page, "curve-chart")
     page.locator("#by-group").uncheck()
     before = page.locator("#curve-chart .scatterlayer .trace").count()
     page.locator("#run-table tbody input").first.uncheck()
@@ -141,8 +143,7 @@ def test_a_run_that_is_unticked_is_no_longer_drawn(page):
 
 
 def test_two_runs_are_compared_example_by_example(page):
-    page.locator("#pair").scroll_into_view_if_needed()
-    page.wait_for_selector("#confusion-a .main-svg")
+    see(page, "confusion-a")
     said = page.locator("#pair-note").inner_text()
     assert said == f"Of {len(LABELS)} test examples 1 only A got right, 4 only B; 1 both got wrong."
     assert page.locator("#only-a .mistake").count() == 4
@@ -163,8 +164,7 @@ def test_light_and_dark_are_a_button_apart(page):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_is_wider_than_the_window(page, width):
     page.set_viewport_size({"width": width, "height": 800})
-    page.locator("#parameters").scroll_into_view_if_needed()
-    page.wait_for_selector("#parallel-chart .main-svg")
+    see(page, "parallel-chart")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

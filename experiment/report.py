@@ -22,6 +22,7 @@ from experiment.rundir import RunRecord, plain_json
 from experiment.verdicts import lower_is_better
 
 FOLDER = Path(__file__).parent
+SCRIPTS = ("report.js", "report_pair.js", "report_charts.js")  # the last one starts
 POINTS_OF_ALL_CURVES = 400_000  # 8 bytes each in the page; what is over is thinned out, evenly
 MOST_POINTS, FEWEST_POINTS = 500, 20
 
@@ -62,7 +63,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
         data=_for_script(_payload(comparison)),
         plotly=get_plotlyjs(),
         style=(FOLDER / "report.css").read_text(encoding="utf-8"),
-        scripts=[(FOLDER / name).read_text(encoding="utf-8") for name in ("report.js", "report_charts.js")],
+        scripts=[(FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS],
     )
     try:
         path.write_text(page, encoding="utf-8", errors="replace")

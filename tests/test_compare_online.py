@@ -75,7 +75,9 @@ def test_a_run_read_back_says_what_its_directory_says(uploaded, offline_run, mon
     assert sent
     assert np.array_equal(sent.probabilities, kept.probabilities)
     journal = sorted((p.name, p.step, p.epoch) for p in run.points())
-    assert sorted((p.name, p.step, p.epoch) for p in fetched.points()) == journal
+    automatic = "process duration"  # the one metric that the SDK adds by itself
+    told = [(p.name, p.step, p.epoch) for p in fetched.points() if p.name != automatic]
+    assert sorted(told) == journal
 
 
 def test_directories_archives_and_comet_are_mixed_in_the_order_of_names(
@@ -95,12 +97,13 @@ def test_directories_archives_and_comet_are_mixed_in_the_order_of_names(
     assert API_KEY not in said.out + said.err
 
 
-def test_many_runs_are_asked_for_in_pages_and_three_requests_each(server):
-    add_runs(server, 250)
-    assert len(online.fetch_runs("tests/p")) == 250
+def test_many_runs_are_asked_for_in_pages_and_three_requests_each(server, monkeypatch):
+    monkeypatch.setattr(online, "PAGE", 10)
+    add_runs(server, 25)
+    assert len(online.fetch_runs("tests/p")) == 25
     assert requests(server, "experiments") == 3
     for part in ("experiment/parameters", "experiment/log-other", "experiment/metrics/get-all"):
-        assert requests(server, part) == 250
+        assert requests(server, part) == 25
     assert requests(server, "experiment/tags") == requests(server, "experiment/asset/list") == 0
 
 
@@ -143,7 +146,7 @@ def test_after_a_third_of_an_hours_requests_they_are_spread_over_time(server, mo
     monkeypatch.setattr(online, "FREE_REQUESTS", 6)
     monkeypatch.setattr(online.time, "sleep", slept.append)
     online.fetch_runs("tests/p")
-    assert slept == [1 / online.REQUESTS_PER_SECOND] * (1 + 4 * 3 - 6)
+    assert slept == [1 / online.REQUESTS_PER_SECOND] * (2 + 4 * 3 - 6)
 
 
 @pytest.mark.parametrize(

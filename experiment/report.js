@@ -25,6 +25,7 @@ function element(tag, properties = {}, ...children) {
 }
 
 const rounded = (value) => (Math.abs(value) >= 10 ? value.toFixed(1) : shownText(value));
+const ofMetric = (value) => (Math.abs(value) >= 0.001 && Math.abs(value) < 10 ? value.toFixed(4) : shownText(value));
 
 function shownText(value) {
   if (value === null || value === undefined) return "";
@@ -53,9 +54,9 @@ function columns() {
   const metrics = (place, names) =>
     names
       .filter((name) => data.runs.some((run) => run[place][name] !== undefined))
-      .map((name) => ({ title: place === "test" ? name : `${name}, ${place}`, get: (run) => number(run[place][name]), best: name }));
+      .map((name) => ({ title: place === "test" ? name : `${name}, ${place}`, get: (run) => number(run[place][name]), best: name, shown: ofMetric }));
   const tests = [...new Set(data.runs.flatMap((run) => Object.keys(run.test)))].sort();
-  const chosen = { title: data.metric, get: (run) => run.value, best: data.metric };
+  const chosen = { title: data.metric, get: (run) => run.value, best: data.metric, shown: ofMetric };
   return [
     { title: "run", get: (run) => run.name, kind: "name" },
     ...(data.runs.every((run) => run.status === "finished") ? [] : [{ title: "status", get: (run) => run.status, kind: "status" }]),

@@ -214,10 +214,11 @@ function start() {
   });
 }
 
-// Plotly takes long to start: the page can be read and sorted before.
+// Plotly blocks the page for a second while it starts: the first click shall not wait for that.
+const GRACE = 400; // milliseconds
 function loadPlotly() {
   document.head.append(element("script", { textContent: byId("plotly").textContent }));
   Object.keys(SECTIONS).forEach((id) => watcher.observe(byId(id)));
 }
 start();
-window.addEventListener("load", () => requestAnimationFrame(() => whenIdle(loadPlotly)));
+window.addEventListener("load", () => setTimeout(() => whenIdle(loadPlotly), GRACE));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ def load_run(name: str, runs: Path) -> RunRecord:
     Raises:
         ValueError: it is not there or cannot be read.
     """
-    if Path(name).is_file():
+    if os.path.isfile(name):  # unlike Path's, false for a name too long to be one
         return read_archive(Path(name))
     return read_record(find_run(runs, name).path)
 

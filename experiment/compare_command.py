@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ def _load_with_online(names: Sequence[str], options: argparse.Namespace) -> list
         try:
             found[name] = compare.load_run(name, options.runs)
         except ValueError:
-            if Path(name).exists():
+            if os.path.exists(name):
                 raise
     elsewhere = [name for name in names if name not in found]
     if names and not elsewhere:

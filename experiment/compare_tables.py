@@ -24,28 +24,44 @@ _OF_THE_TEST = ("test_loss", "test_accuracy")
 def as_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return one flat row a run: key, name, status, parameters, metrics at best and last epoch, deltas.
 
-    ``delta`` is the chosen metric minus the baseline's.
+    A ``delta`` is a metric minus the baseline's.
     """
-    base = value_of(comparison.results[comparison.baseline], comparison.metric)
     columns = {name: parameter_column(name) for name in comparison.parameters}
+    metrics = [_metrics(results, comparison.metric) for results in comparison.results]
     rows = []
-    for record, results in zip(comparison.records, comparison.results, strict=True):
-        value = value_of(results, comparison.metric)
+    for record, results, each in zip(comparison.records, comparison.results, metrics, strict=True):
         rows.append(
             {
                 **{"key": record.key, "name": record.name, "status": record.status, "mode": record.mode},
                 **{column: record.params.get(name) for name, column in columns.items()},
-                "epochs": results.get("epochs"),
-                **_prefixed("best", results.get("best", {})),
-                **_prefixed("last", results.get("last", {})),
-                **{name: number for name, number in results.items() if name.startswith("test_")},
+                **{"epochs": results.get("epochs"), "best epoch": results.get("best", {}).get("epoch")},
+                **each,
                 **{name: results.get(name) for name in ("epoch_s", "process_s") if name in results},
-                comparison.metric: value,
-                f"delta {comparison.metric}": None if value is None or base is None else value - base,
+                **_deltas(each, metrics[comparison.baseline]),
                 "source": record.source,
             }
         )
     return rows
+
+
+def _metrics(results: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """Return a run's metrics by their columns; the chosen one is always there, None without a value."""
+    found = {
+        f"{place} {name}": value
+        for place in ("best", "last")
+        for name, value in results.get(place, {}).items()
+        if name != "epoch"
+    }
+    found |= {name: value for name, value in results.items() if name.startswith("test_")}
+    return found | {metric: value_of(results, metric)}
+
+
+def _deltas(metrics: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, float | None]:
+    pairs = {name: (value, baseline.get(name)) for name, value in metrics.items()}
+    return {
+        f"delta {name}": None if value is None or base is None else float(value) - float(base)
+        for name, (value, base) in pairs.items()
+    }
 
 
 def parameter_column(name: str) -> str:
@@ -89,9 +105,9 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     try:
         with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+            writer = csv.writer(file)
+            writer.writerow(map(_cell, names))
+            writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
     except OSError as error:
         raise ValueError(f"--csv '{path}' cannot be written: {error.strerror}") from None
 
@@ -115,13 +131,17 @@ def verdict_text(verdict: Verdict) -> str:
     """Return a verdict as a sentence."""
     if verdict.test is None:
         return f"{verdict.first} – {verdict.second}: {verdict.verdict} ({verdict.reason})"
-    difference = f"{verdict.difference:+.4f}"
+    difference = _signed(verdict.difference)
     if verdict.low is not None:
-        difference += f", 95 % interval {verdict.low:+.4f} to {verdict.high:+.4f}"
+        difference += f", 95 % interval {_signed(verdict.low)} to {_signed(verdict.high)}"
     reason = f"; {verdict.reason}" if verdict.reason else ""
     joint = "–" if verdict.verdict == "within noise" else f"is {verdict.verdict} than"
     tail = ": within noise" if joint == "–" else ""
     return f"{verdict.first} {joint} {verdict.second}{tail} ({difference}; p = {verdict.p:.2g}{reason})"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}" if abs(value) >= 0.001 else f"{value:+.2g}"
 
 
 def method_text(comparison: Comparison) -> str:
@@ -172,10 +192,6 @@ def _number(value: Any, sign: str = "") -> str:
     if isinstance(value, float) and not value.is_integer():
         return f"{value:{sign}.4g}" if abs(value) >= 1 or abs(value) < 0.001 else f"{value:{sign}.4f}"
     return f"{value:{sign}g}" if isinstance(value, float) else str(value)
-
-
-def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{prefix} {name}": value for name, value in values.items()}
 
 
 def _cell(value: Any) -> Any:

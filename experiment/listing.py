@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -34,7 +35,7 @@ def list_command(options: argparse.Namespace) -> int:
 
 def show_command(options: argparse.Namespace) -> int:
     """Show one run whole."""
-    if Path(options.run).is_file():
+    if os.path.isfile(options.run):
         from experiment.comet_archive import read_archive
 
         record = read_archive(Path(options.run))

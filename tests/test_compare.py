@@ -124,7 +124,8 @@ def test_a_table_holds_best_and_last_epoch_and_deltas_against_the_baseline(tmp_p
     told = as_json(compare_runs(read_runs(tmp_path)[0], baseline=load_run("b", tmp_path)))
     first = next(run for run in told["runs"] if run["name"] == "a")
     assert (first["best epoch"], first["best val_loss"], first["last val_loss"]) == (2, 0.2, 0.3)
-    assert first["delta test_accuracy"] == pytest.approx(-0.05)
+    deltas = [first[f"delta {name}"] for name in ("test_accuracy", "best val_loss", "last val_loss")]
+    assert deltas == pytest.approx([-0.05, 0.1, 0.2])
 
 
 def test_runs_that_differ_in_their_seed_alone_are_a_group_with_mean_and_interval(tmp_path):
@@ -306,6 +307,7 @@ def test_csv_holds_every_run_and_no_formula(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["nosuch"], "no run 'nosuch' in 'runs'"),
+        (["x" * 5000], "no run 'xxx"),
         (["broken.zip"], "'broken.zip' is not a whole Comet archive"),
         (["--metric", "val_acuracy"], "metric 'val_acuracy' is in none of the runs: they have "),
         (["--baseline", "nosuch"], "no run 'nosuch' in 'runs'"),

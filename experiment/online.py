@@ -67,7 +67,7 @@ class Server:
         kind, status = type(error).__name__, getattr(getattr(error, "response", None), "status_code", None)
         if "APIKey" in kind or kind == "Unauthorized" or status in (401, 403):
             return f"Comet refuses the API key, or it may not read '{self.place}' ({kind})"
-        if status in (400, 404):
+        if status in (400, 404) or kind == "AttributeError":  # the SDK's own, at an empty answer
             return f"Comet has no '{self.place}' for this API key ({kind})"
         return f"Comet cannot be read ({kind})"
 

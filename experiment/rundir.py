@@ -206,7 +206,7 @@ def find_run(runs: Path, run: str) -> RunDirectory:
     Raises:
         ValueError: none or several match.
     """
-    if os.path.isfile(f"{run}/run.json"):
+    if run and os.path.isfile(os.path.join(run, "run.json")):
         return RunDirectory(Path(run).resolve())
     directories = list_runs(runs)
     found = [path for path in directories if path.name.startswith(run)] if run else []

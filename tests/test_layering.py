@@ -15,7 +15,39 @@ ALLOWED = {
     "experiment.provenance": set(),
     "experiment.tracking": set(),
     "experiment.console": {"experiment.provenance"},
-    "experiment.rundir": set(),
+    "experiment.predictions": set(),
+    "experiment.statistics": set(),
+    "experiment.rundir": {"experiment.predictions"},
+    "experiment.curves": {"experiment.rundir"},
+    "experiment.comet_archive": {"experiment.curves", "experiment.predictions", "experiment.rundir"},
+    "experiment.online": {
+        *("experiment.comet_archive", "experiment.curves", "experiment.predictions"),
+        *("experiment.rundir", "experiment.tracking"),
+    },
+    "experiment.text_table": set(),
+    "experiment.listing": {
+        *("experiment.comet_archive", "experiment.curves", "experiment.rundir", "experiment.text_table"),
+        "params.spec",
+    },
+    "experiment.groups": {"experiment.rundir", "experiment.statistics", "experiment.text_table"},
+    "experiment.verdicts": {
+        *("experiment.groups", "experiment.predictions", "experiment.rundir", "experiment.statistics"),
+    },
+    "experiment.compare": {
+        *("experiment.comet_archive", "experiment.curves", "experiment.groups"),
+        *("experiment.rundir", "experiment.verdicts"),
+    },
+    "experiment.compare_tables": {
+        *("experiment.compare", "experiment.groups", "experiment.rundir"),
+        *("experiment.text_table", "experiment.verdicts"),
+    },
+    "experiment.importance": {"experiment.groups", "experiment.rundir"},
+    "experiment.report_mistakes": {"experiment.data", "experiment.rundir"},
+    "experiment.report": {
+        *("experiment.compare", "experiment.compare_tables", "experiment.curves", "experiment.groups"),
+        *("experiment.importance", "experiment.predictions", "experiment.report_mistakes"),
+        *("experiment.rundir", "experiment.verdicts"),
+    },
     "experiment.checkpoints": {"experiment.rundir"},
     "experiment.archives": {"experiment.rundir"},
     "experiment.memory": set(),
@@ -35,6 +67,7 @@ ALLOWED = {
 WITHOUT_TENSORFLOW = [
     *("params.load", "experiment.tracking", "experiment.figures", "experiment.rundir"),
     *("experiment.archives", "experiment.run", "experiment.record", "train"),
+    *("experiment.compare", "experiment.online", "experiment.report"),
 ]
 
 

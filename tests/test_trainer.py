@@ -287,12 +287,17 @@ def test_a_random_layer_other_than_dropout_is_reproducible_too(dataset):
 def built(monkeypatch):
     """Start with no program; count those that are built."""
     monkeypatch.setattr(programs, "_programs", {})
-    count = []
+    count: list[int] = []
+
+    def counted(original):
+        def build(*arguments):
+            count.append(1)
+            return original(*arguments)
+
+        return build
+
     for name in ("_training", "_evaluation"):
-        original = getattr(compiled_epoch, name)
-        monkeypatch.setattr(
-            compiled_epoch, name, lambda *args, original=original: count.append(1) or original(*args)
-        )
+        monkeypatch.setattr(compiled_epoch, name, counted(getattr(compiled_epoch, name)))
     return count
 
 

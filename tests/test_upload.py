@@ -15,15 +15,7 @@ import pytest
 from experiment import archives
 from experiment.rundir import MetricsJournal, Point, RunDirectory, read_json, read_metrics
 from tests.comet_server import CometServer
-from tests.conftest import ROOT, run_python, run_train
-
-
-@pytest.fixture(scope="module")
-def offline_run(digits_file, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("offline")
-    done = run_train("--dataset", digits_file, "--epochs", "2", "--mode", "offline", "--json", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+from tests.conftest import ROOT, run_python
 
 
 @pytest.fixture

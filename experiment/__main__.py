@@ -1,9 +1,10 @@
-"""What is done with runs afterwards: list, show, recover, upload."""
+"""What is done with runs afterwards: list, show, recover, upload, export."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "upload":
             command.add_argument("--workspace", help="instead of the run's own")
             command.add_argument("--project", help="instead of the run's own")
+        if name == "export":
+            command.add_argument("--to", required=True, choices=("savedmodel", "onnx", "tflite"))
+            command.add_argument(
+                "--out", type=Path, metavar="DIR", help="default: export/ and the key's start"
+            )
         command.set_defaults(function=function)
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -113,11 +119,26 @@ def upload_command(options: argparse.Namespace) -> int:
     return 0 if all(ledger["verified"] for ledger in ledgers) else 1
 
 
+def export_command(options: argparse.Namespace) -> int:
+    """Export the saved model of a run, checked against Keras."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported
+    from experiment import export
+
+    try:
+        figures = export.export(find_run(options.runs, options.run[0]), options.to, options.out)
+    except export.ExportFailed as failure:
+        print(f"python -m experiment: {failure}", file=sys.stderr)
+        return 1
+    print(json.dumps(figures, ensure_ascii=False) if options.json else export.describe(figures))
+    return 0
+
+
 COMMANDS: dict[str, tuple[Any, str, bool | None]] = {
     "list": (list_command, "list runs, newest first", None),
     "show": (show_command, "show one run whole", False),
     "recover": (recover_command, "build the archives of runs that were killed", True),
     "upload": (upload_command, "send runs to Comet and verify that they arrived", True),
+    "export": (export_command, "export a run's model, checked against Keras", False),
 }
 
 

@@ -33,6 +33,7 @@ class Run:
     tags: list[str] = dataclasses.field(default_factory=list)
     assets: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     graph: str | None = None
+    system: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class CometServer:
@@ -75,7 +76,7 @@ class CometServer:
                     self.close_connection = True
                     return
                 status, answer = server.answer(url.path, query, content, kind, key)
-                body = json.dumps(answer).encode()
+                body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
@@ -197,6 +198,19 @@ def _graph(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
     return 200, {}
 
 
+def _system(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+    run.system |= body
+    return 200, {}
+
+
+def _read_system(_: Any, run: Run, *__: Any) -> tuple[int, Any]:
+    return 200, run.system
+
+
+def _read_asset(_: Any, run: Run, __: Any, query: dict[str, str], *___: Any) -> tuple[int, Any]:
+    return 200, next(each["content"] for each in run.assets if each.get("assetId") == query["assetId"])
+
+
 def _asset(
     _: Any, run: Run, body: dict[str, Any], query: dict[str, str], content: bytes, kind: str
 ) -> tuple[int, Any]:
@@ -268,10 +282,13 @@ _ANSWERS: dict[str, Any] = {
     "batch/logger/experiment/parameter": _parameters,
     "write/experiment/log-other": _other,
     "write/experiment/graph": _graph,
+    "write/experiment/system-details": _system,
+    "experiment/system-details": _read_system,
     "experiment/parameters": _read_values("parameters"),
     "experiment/log-other": _read_values("others"),
     "experiment/metrics/get-all": _read_metrics,
     "experiment/asset/list": _read_assets,
+    "experiment/asset/get-asset": _read_asset,
     "tags/add-tags": _tags,
     "asset/upload": _asset,
     "visualizations/upload": _asset,

@@ -250,9 +250,12 @@ def _open_savedmodel(path: Path) -> Runner:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    serve = loaded.signatures["serving_default"]
-    # The function does not keep the model it belongs to alive.
-    return lambda images, loaded=loaded: serve(images=tf.constant(images))["logits"].numpy()  # type: ignore[misc] # noqa: ARG005
+
+    def run(images: np.ndarray) -> np.ndarray:
+        serve = loaded.signatures["serving_default"]  # which does not keep its model alive by itself
+        return serve(images=tf.constant(images))["logits"].numpy()
+
+    return run
 
 
 def _write_onnx(serving: Any, path: Path, texts: Mapping[str, str]) -> None:

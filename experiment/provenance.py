@@ -83,7 +83,7 @@ def git_patch(secrets: Iterable[str | None] = ()) -> str:
 
 
 def code_files(root: Path | None = None) -> list[Path]:
-    """Return the files that make up the code of a run, this one's by default: train.py, experiment/, params/."""
+    """Return the files that make up a run's code (train.py, experiment/, params/), by default this one's."""
     root = root or ROOT
     folders = (root / "experiment", root / "params")
     found = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".toml")]

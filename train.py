@@ -17,7 +17,7 @@ import signal
 import sys
 import traceback
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,20 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     run, stored = read_json(directory.run_file), read_json(directory.params_file)
     epochs = load_params(flags={"epochs": flags["epochs"]}).epochs if flags else stored["epochs"]
     params = check_params(stored | {"dataset": run["dataset"]["source"], "epochs": epochs})
-    return _train(params, options, directory)
+    return _train(params, options, directory, _original_of(run))
+
+
+def _original_of(run: Mapping[str, Any]) -> Original | None:
+    """Find what a run that is gone on with repeats, if it is a rerun; it may be gone meanwhile."""
+    if "rerun" not in run:
+        return None
+    from experiment.original import find_original
+
+    try:
+        return find_original(Path(), run["rerun"]["place"])
+    except ValueError as error:
+        print(f"this rerun ends without a verdict: {error}", file=sys.stderr)
+        return None
 
 
 def _rerun(options: argparse.Namespace, flags: dict[str, str]) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
-import itertools
 import json
 import shutil
 import statistics
@@ -90,28 +89,38 @@ def _write_and_check(record: RunRecord, dataset: Dataset, saved: Path, to: str, 
         ExportFailed: it cannot be written, or it differs.
     """
     with without_stderr():  # TensorFlow, converters and runtimes greet there
-        from experiment import checkpoints
-
-        model = checkpoints.load_model(saved)
-        keras_runner = _keras_runner(model, dataset)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of tf2onnx, about NumPy's old names
-                FORMATS[to].write(_serving_model(model, dataset), path, _texts(record, dataset))
-            runner = FORMATS[to].open(path)
-            agreement = compare(keras_runner, runner, dataset.test)
+            figures, problem = _compared_with_keras(record, dataset, saved, to, path), None
         except Exception as error:  # whatever a converter or a runtime makes of a model of one's own
-            raise ExportFailed(
-                f"run {record.key[:12]} cannot be exported to {to}: {_first_line(error)}"
-            ) from error
-        if not agreement["max_logit_difference"] <= agreement["tolerance"]:  # not a number is no agreement
-            raise ExportFailed(
-                f"run {record.key[:12]} is not exported to {to}: logits differ from Keras' by up to "
-                f"{agreement['max_logit_difference']:.3g}, more than {agreement['tolerance']:.3g}, on its "
-                f"{agreement['images']} test images"
-            )
-        timings = time_runners({"keras": keras_runner, "export": runner}, dataset.test.images)
-    return agreement | {"bytes": _size(path), "model_file_bytes": saved.stat().st_size} | timings
+            problem = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+    name = f"run {record.key[:12]}"
+    if problem:
+        raise ExportFailed(f"{name} cannot be exported to {to}: {problem}")
+    difference, tolerance = figures["max_logit_difference"], figures["tolerance"]
+    if not difference <= tolerance:  # not a number is no agreement
+        raise ExportFailed(
+            f"{name} is not exported to {to}: logits differ from Keras' by up to {difference:.3g}, more than "
+            f"{tolerance:.3g}, on its {figures['images']} test images"
+        )
+    return figures
+
+
+def _compared_with_keras(
+    record: RunRecord, dataset: Dataset, saved: Path, to: str, path: Path
+) -> dict[str, Any]:
+    from experiment import checkpoints
+
+    model = checkpoints.load_model(saved)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tf2onnx, about NumPy's old names
+        FORMATS[to].write(_serving_model(model, dataset), path, _texts(record, dataset))
+    runners = {"keras": _keras_runner(model, dataset), "export": FORMATS[to].open(path)}
+    return {
+        **compare(runners["keras"], runners["export"], dataset.test),
+        "bytes": _size(path),
+        "model_file_bytes": saved.stat().st_size,
+        **time_runners(runners, dataset.test.images),
+    }
 
 
 def compare(keras_runner: Runner, runner: Runner, examples: Examples) -> dict[str, Any]:
@@ -332,8 +341,3 @@ def _destination(folder: Path, to: str, name: str) -> Iterator[tuple[Path, Path]
 def _size(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _first_line(error: Exception) -> str:
-    lines = itertools.chain(str(error).strip().splitlines(), [""])
-    return f"{type(error).__name__}: {next(lines)[:200]}"

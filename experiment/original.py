@@ -27,6 +27,7 @@ class Original:
 
     Attributes:
         source: 'run directory', 'archive' or 'Comet'.
+        place: the path, or in Comet the key, by which ``find_original`` finds it again.
         params: the parameters as they were logged; all of them texts if Comet tells them.
         facts: what it was made of, as in ``run.json``; what the source does not tell is not in it.
         points: all points of its metrics.
@@ -39,6 +40,7 @@ class Original:
     name: str
     status: str
     source: str
+    place: str
     params: Mapping[str, Any]
     facts: Mapping[str, Any]
     points: Sequence[Point]
@@ -81,6 +83,7 @@ def read_directory(directory: RunDirectory) -> Original:
         name=run["name"],
         status=run["status"],
         source="run directory",
+        place=str(directory.path),
         params=read_json(directory.params_file),
         facts=run,
         points=points,
@@ -121,6 +124,7 @@ def read_archive(path: Path) -> Original:
         name=others.get("Name", key[:12]),
         status=others.get("run_status", RUNNING),
         source="archive",
+        place=str(path.absolute()),
         params=params,
         facts=_facts(f"'{path}'", others, packages),
         points=_points(points),
@@ -165,6 +169,7 @@ def fetch(key: str) -> Original:
         name=others.get("Name", key[:12]),
         status=others.get("run_status", RUNNING),
         source="Comet",
+        place=key,
         params=params,
         facts=_facts(f"run '{key}'", others, packages),
         points=_points(points),

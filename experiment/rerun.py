@@ -76,6 +76,7 @@ def announce(
     return {
         "of": original.key,
         "source": original.source,
+        "place": original.place,
         "differences": [dataclasses.asdict(each) for each in found],
         "notes": notes,
     }

@@ -240,7 +240,8 @@ def _serving_model(model: Any, dataset: Dataset) -> Any:
 
     images = keras.Input(dataset.test.images.shape[1:], dtype="uint8", name="images")
     pixels = keras.ops.cast(images, keras.config.floatx()) / 255
-    logits = model(keras.ops.reshape(pixels, (-1, *compiled_epoch.input_shape(model, dataset.test))))
+    shaped = keras.ops.reshape(pixels, (-1, *compiled_epoch.input_shape(model, dataset.test)))
+    logits = model(shaped, training=False)  # or what was built to be random in training would stay so
     outputs = {"logits": logits, "probabilities": keras.ops.softmax(logits)}
     serving = keras.Model({"images": images}, outputs, name="serving")
     serving({"images": dataset.test.images[:1]})  # Keras exports to ONNX only what was called once

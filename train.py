@@ -4,6 +4,7 @@
 python train.py                                    the tutorial's network on MNIST, 50 epochs
 python train.py --epochs 5 --optimizer adam        any parameter is a flag
 python train.py --params mnist-cnn                 a parameter file, or one of params/ by its name
+python train.py --rerun RUN                        repeat a run, and say whether it came out the same
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import signal
 import sys
 import traceback
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from params.load import NAMES, check_params, load_params
 from params.spec import Params, condition
 
 if TYPE_CHECKING:
+    from experiment.original import Original
     from experiment.rundir import RunDirectory
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -32,13 +34,21 @@ MODES = ("auto", "online", "offline", "disabled")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0 done, 1 failed, 2 bad input, 128 + signal interrupted."""
+    """Run the command line.
+
+    Returns:
+        The exit code: 0 done, 1 failed or a rerun is different, 2 bad input, 128 + signal interrupted.
+    """
     parser = build_parser()
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     flags = {name: getattr(options, name) for name in NAMES if getattr(options, name) is not None}
     try:
+        if options.resume and options.rerun:
+            raise ValueError("--resume goes on with a run, --rerun repeats it: give one of them")
         if options.resume:
             return _resume(options, flags)
+        if options.rerun:
+            return _rerun(options, flags)
         return _train(load_params(options.params, flags), options)
     except ValueError as error:
         parser.error(str(error))
@@ -57,6 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--project", help="Comet project (default: COMET_PROJECT_NAME)")
     parser.add_argument("--register", metavar="NAME", help="make the model a version of NAME in the registry")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
+    parser.add_argument(
+        "--rerun", metavar="RUN", help="repeat a run, or an archive, and say if it is the same"
+    )
     parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of run directories")
     parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
@@ -81,18 +94,54 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     run, stored = read_json(directory.run_file), read_json(directory.params_file)
     epochs = load_params(flags={"epochs": flags["epochs"]}).epochs if flags else stored["epochs"]
     params = check_params(stored | {"dataset": run["dataset"]["source"], "epochs": epochs})
-    return _train(params, options, directory)
+    return _train(params, options, directory, _original_of(run))
 
 
-def _train(params: Params, options: argparse.Namespace, resume: RunDirectory | None = None) -> int:
-    """Train once, with signals turned into an orderly end."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported
+def _original_of(run: Mapping[str, Any]) -> Original | None:
+    """Find what a run that is gone on with repeats, if it is a rerun; it may be gone meanwhile."""
+    if "rerun" not in run:
+        return None
+    from experiment.original import find_original
+
+    try:
+        return find_original(Path(), run["rerun"]["place"])
+    except ValueError as error:
+        print(f"this rerun ends without a verdict: {error}", file=sys.stderr)
+        return None
+
+
+def _rerun(options: argparse.Namespace, flags: dict[str, str]) -> int:
+    """Repeat a run with its own parameters, but for those given as flags."""
+    _read_environment()
+    from experiment import original, rerun
+
+    if options.params:
+        raise ValueError("--params: a rerun has the parameters of its original; change some by their flags")
+    found = original.find_original(Path(options.runs), options.rerun)
+    options.tag.append(f"rerun-of-{found.key[:12]}")
+    return _train(rerun.parameters(found, flags), options, original=found)
+
+
+def _read_environment() -> None:
+    """Take in ``.env``."""
     from dotenv import find_dotenv, load_dotenv
 
     load_dotenv(find_dotenv(usecwd=True))
+
+
+def _train(
+    params: Params,
+    options: argparse.Namespace,
+    resume: RunDirectory | None = None,
+    original: Original | None = None,
+) -> int:
+    """Train once, with signals turned into an orderly end."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported
+    _read_environment()
     from experiment import record, run
     from experiment.lifecycle import Interrupted, RunFailed
     from experiment.rundir import waiting_runs
+    from experiment.verdict import DIFFERENT
 
     run_options = run.Options(
         mode=options.mode,
@@ -108,7 +157,7 @@ def _train(params: Params, options: argparse.Namespace, resume: RunDirectory | N
         print(f"{len(waiting)} killed run(s) wait: python -m experiment recover --all", file=sys.stderr)
     try:
         with _signals_raise(Interrupted):
-            finished = run.train_and_evaluate(params, options=run_options, resume=resume)
+            finished = run.train_and_evaluate(params, options=run_options, resume=resume, original=original)
     except Interrupted as interruption:
         print(f"train.py: {interruption}", file=sys.stderr)
         return 128 + interruption.signal_number
@@ -119,7 +168,7 @@ def _train(params: Params, options: argparse.Namespace, resume: RunDirectory | N
         print(record.describe(summary, params.model_file), file=sys.stderr)
     if options.json:
         print(json.dumps(summary, ensure_ascii=False), flush=True)
-    return 0
+    return 1 if summary.get("rerun", {}).get("verdict") == DIFFERENT else 0
 
 
 def _tell_failure(key: str, error: BaseException | None) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment import figures, provenance, tracking
+from experiment import figures, provenance, tracking, verdict
 from experiment.data import Dataset
 from experiment.rundir import RunDirectory, RunRecord, atomic_path, write_json
 from params.load import write_params
@@ -181,6 +181,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "dataset": record.run["dataset"]["name"],
         **{name: results[name] for name in ("epochs", "test_loss", "test_accuracy", "epoch_s", "fit_s")},
         "process_s": results["process_s"],
+        **{name: results[name] for name in ("rerun",) if name in results},
     }
 
 
@@ -198,6 +199,8 @@ def describe(facts: Mapping[str, Any], model_file: str) -> str:
         lines.append(f"Comet    {facts['url']}")
     elif facts["archive"]:
         lines.append(f"archive  {facts['archive']}")
+    if "rerun" in facts:
+        lines.append(verdict.describe(facts["rerun"]))
     lines.append(f"next     python -m experiment show {key}")
     if facts["archive"] and not facts["url"]:
         lines[-1] += f", or upload {key}"

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment import data, memory, provenance, record, rundir, tracking
+from experiment import data, memory, provenance, record, rerun, rundir, tracking, verdict
 from experiment.console import Console, without_stderr
 from experiment.lifecycle import recorded
 from params.spec import Params
 
 if TYPE_CHECKING:
     from experiment.models import ModelBuilder
+    from experiment.original import Original
 
 MODEL_PARAMETERS = ("model", "layer-1-size", "layer-2-size", "filters", "dropout")
 
@@ -43,6 +44,7 @@ def train_and_evaluate(
     dataset: Mapping[str, np.ndarray] | None = None,
     options: Options | None = None,
     resume: rundir.RunDirectory | None = None,
+    original: Original | None = None,
 ) -> rundir.RunRecord:
     """Train, evaluate and save a classifier as one tracked run.
 
@@ -55,6 +57,7 @@ def train_and_evaluate(
             integers [N]. By default the set that the parameter ``dataset`` names.
         options: where the run lies, its name, its tracking.
         resume: a run to go on with from its last checkpoint, under its own key and parameters.
+        original: a run that this one repeats and is compared with at its end; ``results`` holds the verdict.
 
     Raises:
         ValueError: bad data, a place that cannot be written to, or no API key in online mode; nothing is
@@ -72,6 +75,8 @@ def train_and_evaluate(
     params = params.model_copy(update={"dataset": arrays.name})
     if resume:
         check_resumable(resume, params, facts, console.notice)
+    if original:
+        facts["rerun"] = rerun.announce(original, values, facts, console.say)
     directory = resume or rundir.RunDirectory(options.runs / tracking.new_key())
     where = _destination(params, options, directory.key, secrets)
     directory.create()
@@ -94,6 +99,9 @@ def train_and_evaluate(
             import keras  # seconds, spent only after everything that can be refused
 
         from experiment import callbacks, checkpoints, models, trainer
+
+        if original:
+            rerun.limit_threads(original, console.notice)
 
         split = data.split_arrays(arrays, get_parameter)
         classes, image_shape = len(split.class_names), split.train.images.shape[1:]
@@ -135,6 +143,9 @@ def train_and_evaluate(
         results = record.summarize(logger, evaluation, fit_seconds)
         record.log_compilation(tracker, directory, training, console.notice)
         record.log_results(tracker, directory, split, logger, evaluation, results)
+        if original:
+            results["rerun"] = facts["rerun"] | verdict.judge(original, directory)
+            verdict.log_verdict(tracker, results["rerun"])
         record.log_weights(tracker, model)
         record.log_model(tracker, saved, options.register, console.notice)
         record.check_parameters(parameters, directory, console.notice)

@@ -33,6 +33,7 @@ class Run:
     tags: list[str] = dataclasses.field(default_factory=list)
     assets: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     graph: str | None = None
+    system: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class CometServer:
@@ -219,6 +220,15 @@ def _graph(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
     return 200, {}
 
 
+def _system(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+    run.system |= body
+    return 200, {}
+
+
+def _read_system(_: Any, run: Run, *__: Any) -> tuple[int, Any]:
+    return 200, run.system
+
+
 def _asset(
     _: Any, run: Run, body: dict[str, Any], query: dict[str, str], content: bytes, kind: str
 ) -> tuple[int, Any]:
@@ -300,6 +310,8 @@ _ANSWERS: dict[str, Any] = {
     "batch/logger/experiment/parameter": _parameters,
     "write/experiment/log-other": _other,
     "write/experiment/graph": _graph,
+    "write/experiment/system-details": _system,
+    "experiment/system-details": _read_system,
     "experiment/parameters": _read_values("parameters"),
     "experiment/log-other": _read_values("others"),
     "experiment/metrics/get-all": _read_metrics,

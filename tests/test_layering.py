@@ -58,6 +58,18 @@ ALLOWED = {
     "experiment.callbacks": {
         *("experiment.checkpoints", "experiment.console", "experiment.rundir", "experiment.tracking"),
     },
+    "experiment.original": {
+        *("experiment.archives", "experiment.provenance", "experiment.rundir", "experiment.tracking"),
+    },
+    "experiment.rerun": {
+        *("experiment.data", "experiment.original", "experiment.provenance", "experiment.rundir"),
+        *("params.load", "params.spec"),
+    },
+    "experiment.verdict": {"experiment.original", "experiment.rundir"},
+    "experiment.export": {
+        *("experiment.checkpoints", "experiment.compiled_epoch", "experiment.console", "experiment.data"),
+        *("experiment.rundir", "experiment.trainer"),
+    },
     "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},
     "experiment.lifecycle": {
         *("experiment.archives", "experiment.console", "experiment.provenance"),
@@ -68,6 +80,7 @@ WITHOUT_TENSORFLOW = [
     *("params.load", "experiment.tracking", "experiment.figures", "experiment.rundir"),
     *("experiment.archives", "experiment.run", "experiment.record", "train"),
     *("experiment.compare", "experiment.online", "experiment.report"),
+    *("experiment.original", "experiment.rerun", "experiment.verdict", "experiment.export"),
 ]
 
 

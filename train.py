@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -58,6 +59,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--register", metavar="NAME", help="make the model a version of NAME in the registry")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of run directories")
+    parser.add_argument(
+        "--memory-gb",
+        type=_gigabytes,
+        metavar="GB",
+        help="memory that a folder's pictures may take; more are read batch by batch (default: half)",
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
     group = parser.add_argument_group("parameters (logged; also the names in TOML files)")
@@ -103,6 +110,7 @@ def _train(params: Params, options: argparse.Namespace, resume: RunDirectory | N
         project=options.project,
         register=options.register,
         quiet=options.quiet,
+        memory_gb=options.memory_gb,
     )
     if waiting := waiting_runs(run_options.runs):
         print(f"{len(waiting)} killed run(s) wait: python -m experiment recover --all", file=sys.stderr)
@@ -139,6 +147,13 @@ def _signals_raise(kind: type[BaseException]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _gigabytes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' should be a number greater than 0")
+    return value
 
 
 def _shown(value: object) -> object:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from experiment.data import Examples
+from experiment.data import Examples, StoredImages
 
 XLA, GRAPH, OFF = "xla", "graph", "off"
 # About a second's work; a dense step costs 6 operations a weight and example.
@@ -54,6 +54,11 @@ def random_states(layer: keras.layers.Layer) -> list[Any]:
     return [variable for variable in layer.variables if variable.path.endswith("seed_generator_state")]
 
 
+def evaluation_batch(examples: Examples, most: int) -> int:
+    """Return how many examples to evaluate at once: so many of 28 × 28 grey pixels, fewer of larger ones."""
+    return max(1, min(most, most * 784 // math.prod(examples.images.shape[1:])))
+
+
 def input_shape(model: keras.Model, examples: Examples) -> tuple[int, ...]:
     """Return the shape of a model's input, without the batch; the images' own where it was not declared."""
     declared = getattr(model, "input_shape", None) if model.built else None
@@ -75,6 +80,7 @@ class Trainer:
             what the unbroken one draws.
         compiled: 'xla' or 'graph'.
         on_step_losses: called after each block with the number of its first step and the losses of its steps.
+        class_weights: float [classes], what an example of each class weighs in the loss; None for 1.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class Trainer:
         seed: int,
         compiled: str,
         on_step_losses: Callable[[int, np.ndarray], None] | None = None,
+        class_weights: np.ndarray | None = None,
     ) -> None:
         self._model = model
         self._orders = orders
@@ -97,7 +104,7 @@ class Trainer:
         self.block_steps = min(self._steps, _block_steps(model, batch_size, compiled))
         self.blocks_per_epoch = max(1, math.ceil(self._steps / max(1, self.block_steps)))
         self.block_length = self.block_steps * batch_size + self._rest
-        self._program = _program(model, examples, classes, batch_size, self._rest, compiled)
+        self._program = _program(model, examples, classes, batch_size, self._rest, compiled, class_weights)
         with _dropout_by_step(model, seed, compiled):
             self._run((np.zeros(self.block_length, np.int32), 0, False))
 
@@ -131,16 +138,13 @@ class Evaluator:
     def __init__(self, model: keras.Model, examples: Examples, classes: int, compiled: str) -> None:
         self._model = model
         convolutions = compiled == GRAPH
-        batch_size = CONVOLUTION_EVALUATION_BATCH if convolutions else EVALUATION_BATCH
-        images, labels = _resident(examples, model)
+        most = CONVOLUTION_EVALUATION_BATCH if convolutions else EVALUATION_BATCH
+        batch_size = evaluation_batch(examples, most)
+        read = _reader(examples, model)
         rest = len(examples) % batch_size
 
         def step(start: tf.Tensor, size: int) -> None:
-            pixels, targets = _prepare(
-                tf.slice(images, [start] + [0] * (len(images.shape) - 1), [size, *images.shape[1:]]),
-                tf.slice(labels, [start], [size]),
-                classes,
-            )
+            pixels, targets = _prepare(*read(start + tf.range(size)), classes)
             logits = model(pixels, training=False)
             loss = model.compute_loss(pixels, targets, logits, training=False)
             _loss_tracker(model).update_state(loss, sample_weight=size)
@@ -168,17 +172,25 @@ class Evaluator:
 
 
 def _program(
-    model: keras.Model, examples: Examples, classes: int, batch_size: int, rest: int, compiled: str
+    model: keras.Model,
+    examples: Examples,
+    classes: int,
+    batch_size: int,
+    rest: int,
+    compiled: str,
+    class_weights: np.ndarray | None,
 ) -> Callable[..., tf.Tensor]:
     """Build the program: (order, full steps, has rest) to losses float [steps + 1]."""
-    images, labels = _resident(examples, model)
+    read = _reader(examples, model)
     variables = model.trainable_variables
 
     def step(indices: tf.Tensor) -> tf.Tensor:
-        pixels, targets = _prepare(tf.gather(images, indices), tf.gather(labels, indices), classes)
+        images, labels = read(indices)
+        pixels, targets = _prepare(images, labels, classes)
+        weights = None if class_weights is None else tf.gather(tf.constant(class_weights), labels)
         with tf.GradientTape() as tape:
             logits = model(pixels, training=True)
-            loss = model.compute_loss(pixels, targets, logits, training=True)
+            loss = model.compute_loss(pixels, targets, logits, weights, training=True)
             scaled = model.optimizer.scale_loss(loss)
         model.optimizer.apply(tape.gradient(scaled, variables), variables)
         _loss_tracker(model).update_state(loss, sample_weight=tf.shape(indices)[0])
@@ -209,10 +221,22 @@ def _program(
     return program
 
 
-def _resident(examples: Examples, model: keras.Model) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return images uint8, shaped as the model's input, and labels int32, as tensors."""
-    images = examples.images.reshape(len(examples), *input_shape(model, examples))
-    return tf.convert_to_tensor(images), tf.convert_to_tensor(examples.labels)
+def _reader(examples: Examples, model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function from indices int32 [M] to images uint8, shaped as the model's input, and labels.
+
+    Images that stay on disk are read by a callback out of the program, which XLA has not.
+    """
+    shape, stored = input_shape(model, examples), examples.images
+    labels = tf.convert_to_tensor(examples.labels)
+    if isinstance(stored, StoredImages):
+
+        def read(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            images = tf.numpy_function(stored.__getitem__, [indices], tf.uint8)
+            return tf.reshape(images, [indices.shape[0], *shape]), tf.gather(labels, indices)
+
+        return read
+    resident = tf.convert_to_tensor(stored.reshape(len(examples), *shape))
+    return lambda indices: (tf.gather(resident, indices), tf.gather(labels, indices))
 
 
 def _prepare(images: tf.Tensor, labels: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor]:

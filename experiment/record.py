@@ -26,7 +26,10 @@ STARTED = time.perf_counter()
 
 def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:
     """Describe a split set for ``run.json``: where it came from, sizes, classes and SHA-256 fingerprints."""
-    test = hashlib.sha256(dataset.test.images.tobytes() + dataset.test.labels.tobytes())
+    test = hashlib.sha256()
+    for start in range(0, len(dataset.test), 1000):  # images may be more than fit in memory
+        test.update(np.ascontiguousarray(dataset.test.images[start : start + 1000]).data)
+    test.update(dataset.test.labels.tobytes())
     return {
         "name": dataset.name,
         "source": str(Path(source).expanduser().absolute()) if Path(source).expanduser().exists() else source,
@@ -77,6 +80,13 @@ def log_inputs(
     tracker.log_asset(str(directory.path / "params.toml"), file_name="params.toml", step=0)
     path = directory.figures / "samples.png"
     figures.log_samples(tracker, path, dataset.train.images, dataset.train.labels, dataset.class_names)
+
+
+def log_pictures(tracker: tracking.Tracker, directory: RunDirectory, report: Mapping[str, Any]) -> None:
+    """Keep what a folder of pictures held and which files were left out, but not where it lay."""
+    path = directory.path / "pictures.json"
+    write_json(path, {name: value for name, value in report.items() if name != "folder"})
+    tracker.log_asset(str(path), file_name=path.name, step=0)
 
 
 def summarize(logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float) -> dict[str, Any]:

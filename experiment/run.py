@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment import data, memory, provenance, record, rundir, tracking
+from experiment import data, image_folder, image_report, memory, provenance, record, rundir, tracking
 from experiment.console import Console, without_stderr
 from experiment.lifecycle import recorded
 from params.spec import Params
@@ -19,7 +19,11 @@ from params.spec import Params
 if TYPE_CHECKING:
     from experiment.models import ModelBuilder
 
-MODEL_PARAMETERS = ("model", "layer-1-size", "layer-2-size", "filters", "dropout")
+MODEL_PARAMETERS = (
+    *("model", "layer-1-size", "layer-2-size", "filters", "dropout"),
+    *("augment-flip", "augment-shift", "augment-rotation"),
+)
+STREAMED = "the pictures exceed their memory budget (--memory-gb), so they are read from disk batch by batch"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Options:
     project: str | None = None
     register: str | None = None
     quiet: bool = False
+    memory_gb: float | None = None
 
 
 def train_and_evaluate(
@@ -65,11 +70,18 @@ def train_and_evaluate(
     mode = tracking.resolve_mode(options.mode)
     secrets = (tracking.api_key(),)
     console = Console(options.quiet, secrets)
-    arrays = data.load_arrays(params.dataset) if dataset is None else data.check_arrays("arrays", dataset)
-    values = params.model_copy(update={"dataset": arrays.name}).applicable()
+    inspection = _inspect(params, console) if dataset is None else None
+    if inspection:
+        # Looked at where they lie on disk; the run itself loads them, by parameters read from its experiment.
+        arrays = image_folder.load_images(inspection, params.model_dump(by_alias=True).__getitem__, memory=0)
+    else:
+        arrays = data.load_arrays(params.dataset) if dataset is None else data.check_arrays("arrays", dataset)
+    source, params = params.dataset, _resolve(params, arrays)
+    values = params.applicable()
+    if not data.splits_by_chance(arrays, params.validation):
+        values.pop("split-seed", None)
     split = data.split_arrays(arrays, values.__getitem__)
-    facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split, params.dataset)}
-    params = params.model_copy(update={"dataset": arrays.name})
+    facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split, source)}
     if resume:
         check_resumable(resume, params, facts, console.notice)
     directory = resume or rundir.RunDirectory(options.runs / tracking.new_key())
@@ -88,6 +100,8 @@ def train_and_evaluate(
         parameters = tracking.LoggedParameters(tracker, values, MODEL_PARAMETERS if build_model else ())
         get_parameter = parameters.get_parameter
         record.log_inputs(tracker, directory, split, params, facts)
+        if inspection:
+            record.log_pictures(tracker, directory, image_report.facts(inspection))
 
         memory.grow_heaps_in_large_steps()
         with without_stderr():  # TensorFlow greets with four lines there that no setting turns off
@@ -95,6 +109,10 @@ def train_and_evaluate(
 
         from experiment import callbacks, checkpoints, models, trainer
 
+        if inspection:
+            arrays = image_folder.load_images(inspection, get_parameter, memory.budget(options.memory_gb))
+            if isinstance(arrays.train.images, data.StoredImages):
+                console.notice(STREAMED)
         split = data.split_arrays(arrays, get_parameter)
         classes, image_shape = len(split.class_names), split.train.images.shape[1:]
         keras.utils.set_random_seed(get_parameter("seed"))
@@ -138,6 +156,24 @@ def train_and_evaluate(
         record.check_parameters(parameters, directory, console.notice)
     rundir.write_json(directory.results_file, results | {"process_s": record.process_seconds()})
     return rundir.read_record(directory.path)
+
+
+def _inspect(params: Params, console: Console) -> image_folder.Inspection | None:
+    """Look at every file of a folder of pictures; None where the set is another kind."""
+    if not image_folder.is_image_folder(params.dataset):
+        return None
+    with console.counting() as progress:
+        inspection = image_folder.inspect_folder(
+            Path(params.dataset), params.image_size, params.channels, progress
+        )
+    console.say(image_report.describe(inspection))
+    return inspection
+
+
+def _resolve(params: Params, arrays: data.Arrays) -> Params:
+    """Put what a set turned out to be in the place of what was asked for: its name, its validation/."""
+    own = arrays.validation is not None and "validation" not in params.model_fields_set
+    return params.model_copy(update={"dataset": arrays.name} | ({"validation": "folder"} if own else {}))
 
 
 def _destination(

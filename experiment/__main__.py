@@ -1,9 +1,10 @@
-"""What is done with runs afterwards: list, show, recover, upload."""
+"""What is done with runs afterwards, list, show, recover, upload, predict; and before: inspect pictures."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.command_line import Parser
+from experiment.console import Console, without_stderr
 from experiment.rundir import RUNNING, RunDirectory, RunRecord, find_run, list_runs, read_json, read_record
 
 
@@ -31,6 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "upload":
             command.add_argument("--workspace", help="instead of the run's own")
             command.add_argument("--project", help="instead of the run's own")
+        if name == "predict":
+            command.add_argument(
+                "images", nargs="+", metavar="IMAGE|DIR", help="pictures, or folders of them"
+            )
+            command.add_argument(
+                "--top", type=int, default=3, metavar="K", help="classes to name (default: 3)"
+            )
+        if name == "inspect":
+            command.add_argument("folder", metavar="DIR", help="a sub-folder a class, perhaps below train/ …")
+            command.add_argument("--image-size", metavar="INT", help="as in training")
+            command.add_argument("--channels", metavar="INT", help="as in training")
         command.set_defaults(function=function)
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -113,11 +126,63 @@ def upload_command(options: argparse.Namespace) -> int:
     return 0 if all(ledger["verified"] for ledger in ledgers) else 1
 
 
+def predict_command(options: argparse.Namespace) -> int:
+    """Classify pictures; what is wrong with one does not stop the others."""
+    if options.top < 1:
+        raise ValueError(f"top = {options.top}: should be 1 or more")
+    from experiment.bundle import FILE, read_bundle
+
+    run = options.run[0]
+    folder = Path(run) if (Path(run) / FILE).is_file() else find_run(options.runs, run).model
+    bundle = read_bundle(folder)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with without_stderr():
+        from experiment import predict
+    paths = predict.find_images(options.images)
+    if not paths:
+        raise ValueError(f"no picture in {', '.join(options.images)}")
+    results = []
+    for result in predict.classify(predict.load_model(folder, bundle), bundle, paths, options.top):
+        results.append(result)
+        if "error" in result:
+            print(f"{result['image']}: {result['error']}", file=sys.stderr)
+        elif not options.json:
+            named = (f"{each['class']} {each['probability']:.1%}" for each in result["classes"])
+            print(f"{result['image']}  {'  '.join(named)}", flush=True)
+    if options.json:
+        print(json.dumps(results, ensure_ascii=False))
+    return 1 if any("error" in result for result in results) else 0
+
+
+def inspect_command(options: argparse.Namespace) -> int:
+    """Say what a folder of pictures holds and what is wrong with it, without training."""
+    from experiment import image_folder, image_report
+    from params.load import load_params
+
+    if not Path(options.folder).is_dir():
+        raise ValueError(f"'{options.folder}' is no folder")
+    flags = {"image-size": options.image_size, "channels": options.channels}
+    params = load_params(flags={name: text for name, text in flags.items() if text is not None})
+    with Console(options.json).counting() as progress:
+        inspection = image_folder.inspect_folder(
+            Path(options.folder), params.image_size, params.channels, progress
+        )
+    wrong = image_folder.reasons(inspection)
+    if options.json:
+        print(json.dumps(image_report.facts(inspection), ensure_ascii=False))
+    else:
+        print(image_report.describe(inspection))
+        print("\n  ".join([f"{len(wrong)} thing(s) wrong:", *wrong]) if wrong else "fit to train on")
+    return 1 if wrong else 0
+
+
 COMMANDS: dict[str, tuple[Any, str, bool | None]] = {
     "list": (list_command, "list runs, newest first", None),
     "show": (show_command, "show one run whole", False),
     "recover": (recover_command, "build the archives of runs that were killed", True),
     "upload": (upload_command, "send runs to Comet and verify that they arrived", True),
+    "predict": (predict_command, "classify pictures with a run's model, or with a copy of its model/", False),
+    "inspect": (inspect_command, "look at a folder of pictures as training would, without training", None),
 }
 
 

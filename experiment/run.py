@@ -147,12 +147,19 @@ def train_and_evaluate(
         console.stop()
 
         saved = checkpoints.save_model(model, directory.model / get_parameter("model-file"))
-        evaluation = trainer.evaluate(checkpoints.load_model(saved), split.test, classes)
-        results = record.summarize(logger, evaluation, fit_seconds)
+        reloaded = checkpoints.load_model(saved)
+        evaluation = trainer.evaluate(reloaded, split.test, classes)
+        held_out = evaluation
+        if split.validation is not split.test:
+            held_out = trainer.evaluate(reloaded, split.validation, classes)
+        results = record.summarize(logger, evaluation, fit_seconds) | record.calibrate(
+            split, held_out, evaluation
+        )
         record.log_compilation(tracker, directory, training, console.notice)
         record.log_results(tracker, directory, split, logger, evaluation, results)
         record.log_weights(tracker, model)
-        record.log_model(tracker, saved, options.register, console.notice)
+        bundle = record.write_bundle(directory, saved, split, parameters.logged(), results)
+        record.log_model(tracker, saved, bundle, options.register, console.notice)
         record.check_parameters(parameters, directory, console.notice)
     rundir.write_json(directory.results_file, results | {"process_s": record.process_seconds()})
     return rundir.read_record(directory.path)

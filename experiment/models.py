@@ -13,6 +13,7 @@ ModelBuilder = Callable[[GetParameter, tuple[int, int, int], int], keras.Model]
 
 # A convolutional network halves its images until they are at most so wide, and widens to so many times.
 LAST_WIDTH, WIDEST = 8, 8
+AUGMENTATION = (layers.RandomFlip, layers.RandomTranslation, layers.RandomRotation)
 
 
 def build_mlp(get_parameter: GetParameter, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
@@ -43,23 +44,28 @@ def build_cnn(get_parameter: GetParameter, image_shape: tuple[int, int, int], cl
     model = keras.Sequential([keras.Input(image_shape, name="pixels")], name="cnn")
     for layer in augmentation_layers(get_parameter):
         model.add(layer)
-    first, width, number = get_parameter("filters"), (min(image_shape[:2]) + 1) // 2, 1
-    _add_convolution(model, number, first, kernel_size=5, strides=2)
+    first, width, number = get_parameter("filters"), min(image_shape[:2]), 1
+    padding = "valid" if width > 2 * LAST_WIDTH else "same"
+    _add_convolution(model, number, first, kernel_size=5, strides=2, padding=padding)
+    width = min(model.output_shape[1:3])
     while width > LAST_WIDTH:
         number += 1
-        _add_convolution(model, number, first * min(2 ** (number - 2), WIDEST), kernel_size=3)
+        _add_convolution(model, number, first * min(2 ** (number - 2), WIDEST))
         model.add(layers.MaxPooling2D(padding="same"))
         width = (width + 1) // 2
     for last in (number + 1, number + 2):
-        _add_convolution(model, last, first * min(2 ** (number - 1), WIDEST), kernel_size=3)
+        _add_convolution(model, last, first * min(2 ** (number - 1), WIDEST))
     model.add(layers.Flatten())
     model.add(layers.Dropout(get_parameter("dropout")))
     model.add(layers.Dense(classes, name="logits"))
     return model
 
 
-def _add_convolution(model: keras.Sequential, number: int, filters: int, **shape: int) -> None:
-    model.add(layers.Conv2D(filters, padding="same", use_bias=False, name=f"conv-{number}", **shape))
+def _add_convolution(
+    model: keras.Sequential, number: int, filters: int, kernel_size: int = 3, **how: Any
+) -> None:
+    how = {"padding": "same", "use_bias": False} | how
+    model.add(layers.Conv2D(filters, kernel_size, name=f"conv-{number}", **how))
     model.add(layers.BatchNormalization(name=f"norm-{number}"))
     model.add(layers.ReLU())
 
@@ -74,6 +80,19 @@ def augmentation_layers(get_parameter: GetParameter) -> list[keras.layers.Layer]
     if degrees := get_parameter("augment-rotation"):
         found.append(layers.RandomRotation(degrees / 360, fill_mode="nearest", name="rotation"))
     return found
+
+
+def without_augmentation(model: keras.Model) -> keras.Model:
+    """Return a compiled model that shares a model's weights and optimizer, without augmentation layers.
+
+    Keras' random layers act wherever ``training=False`` is not said: a saved model must not depend on that.
+    """
+    if not any(type(layer) in AUGMENTATION for layer in model.layers) or type(model) is not keras.Sequential:
+        return model
+    kept = [layer for layer in model.layers if type(layer) not in AUGMENTATION]
+    plain = keras.Sequential([keras.Input(model.input_shape[1:], name="pixels"), *kept], name=model.name)
+    plain.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
+    return plain
 
 
 MODELS: dict[str, ModelBuilder] = {"mlp": build_mlp, "cnn": build_cnn}

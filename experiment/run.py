@@ -146,7 +146,9 @@ def train_and_evaluate(
         fit_seconds = time.perf_counter() - started
         console.stop()
 
-        saved = checkpoints.save_model(model, directory.model / get_parameter("model-file"))
+        saved = checkpoints.save_model(
+            models.without_augmentation(model), directory.model / get_parameter("model-file")
+        )
         reloaded = checkpoints.load_model(saved)
         evaluation = trainer.evaluate(reloaded, split.test, classes)
         held_out = evaluation

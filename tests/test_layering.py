@@ -9,7 +9,20 @@ from tests.conftest import ROOT, run_python
 ALLOWED = {
     "params.spec": set(),
     "params.load": {"params.spec"},
-    "experiment.data": set(),
+    "experiment.array_files": set(),
+    "experiment.data": {"experiment.array_files"},
+    "experiment.images": set(),
+    "experiment.image_cache": {"experiment.images", "experiment.provenance", "experiment.rundir"},
+    "experiment.image_folder": {
+        *("experiment.array_files", "experiment.data", "experiment.image_cache"),
+    },
+    "experiment.image_report": {"experiment.image_folder"},
+    "experiment.calibration": set(),
+    "experiment.bundle": {"experiment.rundir"},
+    "experiment.predict": {
+        *("experiment.bundle", "experiment.calibration", "experiment.checkpoints", "experiment.data"),
+        *("experiment.images", "experiment.trainer"),
+    },
     "experiment.models": set(),
     "experiment.figures": set(),
     "experiment.provenance": set(),
@@ -33,6 +46,7 @@ ALLOWED = {
 WITHOUT_TENSORFLOW = [
     *("params.load", "experiment.tracking", "experiment.figures", "experiment.rundir"),
     *("experiment.archives", "experiment.run", "experiment.record", "train"),
+    *("experiment.image_report", "experiment.bundle", "experiment.calibration", "experiment.__main__"),
 ]
 
 

@@ -140,11 +140,11 @@ class Evaluator:
         convolutions = compiled == GRAPH
         most = CONVOLUTION_EVALUATION_BATCH if convolutions else EVALUATION_BATCH
         batch_size = evaluation_batch(examples, most)
-        read = _reader(examples, model)
+        window = _window(examples, model)
         rest = len(examples) % batch_size
 
         def step(start: tf.Tensor, size: int) -> None:
-            pixels, targets = _prepare(*read(start + tf.range(size)), classes)
+            pixels, targets = _prepare(*window(start, size), classes)
             logits = model(pixels, training=False)
             loss = model.compute_loss(pixels, targets, logits, training=False)
             _loss_tracker(model).update_state(loss, sample_weight=size)
@@ -221,22 +221,43 @@ def _program(
     return program
 
 
+def _window(
+    examples: Examples, model: keras.Model
+) -> Callable[[tf.Tensor, int], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function from a start and a size to so many images and labels from there on."""
+    if isinstance(examples.images, StoredImages):
+        read = _reader(examples, model)
+        return lambda start, size: read(start + tf.range(size))
+    images, labels = _resident(examples, model)
+    rest = [0] * (len(images.shape) - 1)
+    return lambda start, size: (
+        tf.slice(images, [start, *rest], [size, *images.shape[1:]]),
+        tf.slice(labels, [start], [size]),
+    )
+
+
 def _reader(examples: Examples, model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Return a function from indices int32 [M] to images uint8, shaped as the model's input, and labels.
 
     Images that stay on disk are read by a callback out of the program, which XLA has not.
     """
     shape, stored = input_shape(model, examples), examples.images
-    labels = tf.convert_to_tensor(examples.labels)
     if isinstance(stored, StoredImages):
+        labels = tf.convert_to_tensor(examples.labels)
 
         def read(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             images = tf.numpy_function(stored.__getitem__, [indices], tf.uint8)
             return tf.reshape(images, [indices.shape[0], *shape]), tf.gather(labels, indices)
 
         return read
-    resident = tf.convert_to_tensor(stored.reshape(len(examples), *shape))
-    return lambda indices: (tf.gather(resident, indices), tf.gather(labels, indices))
+    resident, resident_labels = _resident(examples, model)
+    return lambda indices: (tf.gather(resident, indices), tf.gather(resident_labels, indices))
+
+
+def _resident(examples: Examples, model: keras.Model) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return images uint8, shaped as the model's input, and labels int32, as tensors."""
+    images = examples.images.reshape(len(examples), *input_shape(model, examples))
+    return tf.convert_to_tensor(images), tf.convert_to_tensor(examples.labels)
 
 
 def _prepare(images: tf.Tensor, labels: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor]:

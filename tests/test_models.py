@@ -1,5 +1,8 @@
 """The stock models: any size of image, augmentation in training only, losses that count rare classes more."""
 
+import dataclasses
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -8,11 +11,11 @@ from experiment import checkpoints, compiled_epoch, data, models, trainer
 from experiment.data import Examples, StoredImages
 from params.spec import Params
 
-AUGMENTED = {"augment_flip": True, "augment_shift": 0.1, "augment_rotation": 10.0}
+AUGMENTED: dict[str, Any] = {"augment_flip": True, "augment_shift": 0.1, "augment_rotation": 10.0}
 
 
 def parameters(**values):
-    defaults = {
+    defaults: dict[str, Any] = {
         "model": "cnn",
         "filters": 2,
         "layer_1_size": 8,
@@ -84,13 +87,7 @@ def test_what_is_saved_of_an_augmented_model_never_augments(dataset, augmented, 
 def unbalanced(dataset):
     """Half of the zeros and few of the others."""
     kept = np.flatnonzero((dataset.train.labels == 0) | (np.arange(400) % 8 == 0))
-    return data.Dataset(
-        **{field: getattr(dataset, field) for field in ("name", "class_names", "fingerprint")},
-        train=dataset.train.take(kept),
-        validation=dataset.test,
-        test=dataset.test,
-        split_fingerprint="",
-    )
+    return dataclasses.replace(dataset, train=dataset.train.take(kept))
 
 
 def test_balanced_weights_give_each_class_the_same_sum(unbalanced):
@@ -139,8 +136,7 @@ def test_streamed_images_train_to_the_same_weights_bit_for_bit(dataset, values):
         return Examples(StoredImages(examples.images[order], rows), examples.labels)
 
     parts = {part: stored(getattr(dataset, part)) for part in ("train", "validation", "test")}
-    names = {field: getattr(dataset, field) for field in ("name", "class_names", "fingerprint")}
-    streamed = data.Dataset(**names, **parts, split_fingerprint="")
+    streamed = dataclasses.replace(dataset, **parts)
     (one, first), (other, second) = (train(each, parameters(**values)) for each in (dataset, streamed))
     assert first.history.history == second.history.history
     assert first.compiled == second.compiled
@@ -151,10 +147,7 @@ def test_streamed_images_train_to_the_same_weights_bit_for_bit(dataset, values):
 
 def test_streamed_images_never_go_to_xla(dataset):
     streamed = Examples(StoredImages(dataset.train.images, np.arange(400)), dataset.train.labels)
-    names = {field: getattr(dataset, field) for field in ("name", "class_names", "fingerprint")}
-    held = data.Dataset(
-        **names, train=streamed, validation=dataset.test, test=dataset.test, split_fingerprint=""
-    )
+    held = dataclasses.replace(dataset, train=streamed)
     _, training = train(held, parameters(model="mlp", compile="xla"))
     assert (training.compiled, training.notice) == ("graph", None)
 

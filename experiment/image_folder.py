@@ -208,7 +208,9 @@ def _walk(root: Path, folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield what a class folder holds, with the reason why it can't be used, if any, known by its kind."""
     for path in _entries(folder):
         reason = ""
-        if path.is_symlink():
+        if path.is_symlink() and not path.exists():
+            reason = "a symbolic link to nothing"
+        elif path.is_symlink():
             if not path.resolve().is_relative_to(root):
                 reason = "a symbolic link that leaves the folder"
             elif path.is_dir():

@@ -10,6 +10,7 @@ from typing import Any
 from experiment.image_folder import Inspection
 
 UNBALANCED = 3
+SHOWN = 20
 
 
 def facts(inspection: Inspection) -> dict[str, Any]:
@@ -47,11 +48,12 @@ def describe(inspection: Inspection) -> str:
         lines.append(f"  formats    {_counted(report['formats'])}; modes {_counted(report['modes'])}")
         lines.append(f"  sizes      {smallest} to {largest}, median {median}")
     if report["copies"]:
-        lines.append(f"  copies     {report['copies']} files equal others; splits keep equals together")
+        lines.append(f"  copies     {report['copies']} files repeat another's content")
     if report["outside"]:
         lines.append(f"  outside    {report['outside']} files lie in no class folder and are not used")
     return "\n".join(lines)
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
+    shown = [f"{name} {count}" for name, count in counts.items()]
+    return ", ".join(shown[:SHOWN] + ([f"and {len(shown) - SHOWN} more"] if len(shown) > SHOWN else []))

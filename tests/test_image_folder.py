@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiment import data, image_cache, image_folder, image_report
+from experiment import data, image_cache, image_folder, image_report, run
 from params.spec import Params
 from tests.pictures import NAMES, encode, write_class, write_digits
 from tests.test_images import png_claiming
@@ -103,7 +103,7 @@ FAULTS = [
     "train/一/d-bomb.png: ",
     "train/一/e-link.png: a symbolic link that leaves the folder",
     "train/一/f-folder: a folder inside a class",
-    "train/一/g-broken-link.png: no such file",
+    "train/一/g-broken-link.png: a symbolic link to nothing",
     "train/一/h-pipe.png: not a regular file",
     "test/七/same.png = train/七/图003.png: the same picture",
 ]
@@ -260,6 +260,15 @@ def test_the_validation_part_is_validation_and_asking_for_a_missing_one_is_an_er
     shutil.rmtree(folder / "validation")
     with pytest.raises(ValueError, match="has no folder validation/"):
         data.split_arrays(load(folder), parameters(validation="folder"))
+
+
+def test_a_validation_part_is_taken_unless_something_else_was_asked_for(digits, tmp_path):
+    folder = write_digits(tmp_path / "x", digits, ("train", "test"), 2)
+    shutil.copytree(folder / "test", folder / "validation")
+    arrays = load(folder, allow_duplicates=True)
+    assert run._resolve(Params(dataset=str(folder)), arrays).validation == "folder"
+    assert run._resolve(Params(dataset=str(folder), validation="test"), arrays).validation == "test"
+    assert run._resolve(Params(dataset=str(folder)), arrays).dataset == "x/"
 
 
 def test_images_beyond_the_memory_budget_stay_on_disk_and_are_the_same(two_classes):

@@ -30,8 +30,13 @@ def trained(folder, tmp_path_factory) -> RunRecord:
     runs = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(runs / "cache"))
-        params = Params(dataset=str(folder), image_size=28, channels=1, epochs=3, validation=0.2)
-        return train_and_evaluate(params, options=Options(mode="offline", runs=runs / "runs", quiet=True))
+        return train_and_evaluate(
+            parameters(folder), options=Options(mode="offline", runs=runs / "runs", quiet=True)
+        )
+
+
+def parameters(folder: Path) -> Params:
+    return Params(dataset=str(folder), image_size=28, channels=1, epochs=3, validation=0.2, compile="graph")
 
 
 def predict(record: RunRecord, *arguments, capsys) -> tuple[int, list]:
@@ -65,6 +70,14 @@ def test_probabilities_are_calibrated_and_sum_to_one(trained, folder, capsys):
         assert list(values.values()) == sorted(values.values(), reverse=True)
         named = dict(zip(description.class_names, row, strict=True))
         assert values == pytest.approx(named, abs=1e-5)
+
+
+def test_a_run_beyond_the_memory_budget_has_the_same_result_and_says_so(trained, folder, tmp_path, capsys):
+    options = Options(mode="disabled", runs=tmp_path, quiet=True, memory_gb=1e-6)
+    record = train_and_evaluate(parameters(folder), options=options)
+    assert record.results["last"] == trained.results["last"]
+    assert record.results["test_loss"] == trained.results["test_loss"]
+    assert "exceed their memory budget" in capsys.readouterr().err
 
 
 def test_the_bundle_describes_the_model(trained):

@@ -58,7 +58,13 @@ def hash_files(paths: Iterable[Path], progress: Progress) -> list[tuple[str | No
     return list(_in_parallel("reading", read, list(paths), progress))
 
 
-def decode(files: Mapping[str, Path], height: int, width: int, channels: int, progress: Progress) -> Decoded:
+def decode(
+    files: Mapping[str, Path],
+    height: int,
+    width: int,
+    channels: int,
+    progress: Progress = lambda *_: None,
+) -> Decoded:
     """Decode files to pictures of one size, or take them from the cache.
 
     Args:
@@ -72,7 +78,8 @@ def decode(files: Mapping[str, Path], height: int, width: int, channels: int, pr
         ValueError: the cache cannot be written.
     """
     settings = [images.DECODER, PIL.__version__, height, width, channels]
-    key = hashlib.sha256(json.dumps([settings, sorted(files)]).encode()).hexdigest()
+    files = dict(sorted(files.items()))
+    key = hashlib.sha256(json.dumps([settings, list(files)]).encode()).hexdigest()
     place, shape = cache_folder() / key, (len(files), height, width, channels)
     if (decoded := _read(place, shape)) is not None:
         return decoded

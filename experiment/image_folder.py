@@ -7,7 +7,7 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Inspection:
 
     ``parts`` are those that the folder has sub-folders for, only 'train' where it has classes right away;
     ``duplicates`` are groups of equal files in different parts or classes; ``outside`` counts files that lie
-    in no class.
+    in no class; ``contents`` holds a path for each content, and ``facts`` what decoding told of it.
     """
 
     folder: Path
@@ -56,7 +56,8 @@ class Inspection:
     problems: Sequence[str]
     duplicates: Sequence[Sequence[File]]
     outside: int
-    decoded: image_cache.Decoded | None
+    contents: Mapping[str, Path]
+    facts: Mapping[str, Mapping[str, Any]]
 
     @property
     def name(self) -> str:
@@ -88,30 +89,11 @@ def inspect_folder(
     """
     root = folder.expanduser().resolve()
     places, outside, faults = _places(root)
-    found: list[tuple[Path, str, str]] = []
-    for part, class_name, place in places:
-        for path, reason in _walk(root, place):
-            if reason:
-                faults.append(Fault(_shown(path, root), reason))
-            else:
-                found.append((path, part, class_name))
-    hashes = image_cache.hash_files([path for path, _, _ in found], progress)
-    files = []
-    for (path, part, class_name), (content, reason) in zip(found, hashes, strict=True):
-        shown = _shown(path, root)
-        if content is None:
-            faults.append(Fault(shown, reason))
-        else:
-            files.append((path, File(shown, part, class_name, content)))
-    contents = {file.content: path for path, file in reversed(files)}
-    decoded = (
-        image_cache.decode(dict(sorted(contents.items())), image_size, image_size, channels, progress)
-        if contents
-        else None
-    )
+    files, contents = _files(root, places, faults, progress)
+    decoded = image_cache.decode(contents, image_size, image_size, channels, progress) if contents else None
     broken = decoded.faults if decoded else {}
-    faults += [Fault(file.path, broken[file.content]) for _, file in files if file.content in broken]
-    usable = [file for _, file in files if file.content not in broken]
+    faults += [Fault(file.path, broken[file.content]) for file in files if file.content in broken]
+    usable = [file for file in files if file.content not in broken]
     classes = sorted({class_name for _, class_name, _ in places})
     return Inspection(
         folder=root,
@@ -122,7 +104,8 @@ def inspect_folder(
         problems=_problems(root, places, classes, usable),
         duplicates=_duplicates(usable),
         outside=outside,
-        decoded=decoded,
+        contents=contents,
+        facts=decoded.facts if decoded else {},
     )
 
 
@@ -141,10 +124,7 @@ def load_images(inspection: Inspection, get_parameter: Callable[[str], Any], mem
         things = "one thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
         raise ValueError("\n  ".join([f"dataset '{inspection.folder}': {things} wrong with it", *wrong]))
     size, channels = get_parameter("image-size"), get_parameter("channels")
-    contents = {file.content: inspection.folder / file.path for file in inspection.files}
-    decoded = inspection.decoded
-    if decoded is None or decoded.pixels.shape[1:] != (size, size, channels):
-        decoded = image_cache.decode(contents, size, size, channels, lambda *_: None)
+    decoded = image_cache.decode(inspection.contents, size, size, channels)  # from the cache, as a rule
     labels = {name: label for label, name in enumerate(inspection.class_names)}
     on_disk = len(inspection.files) * decoded.pixels[0].nbytes > memory
     examples, groups = {}, {}
@@ -202,6 +182,29 @@ def _entries(folder: Path) -> list[Path]:
     except OSError as error:
         raise ValueError(f"dataset folder '{folder}' cannot be read: {error.strerror}") from None
     return sorted(path for path in found if not path.name.startswith(".") and path.name not in IGNORED)
+
+
+def _files(
+    root: Path, places: Sequence[tuple[str, str, Path]], faults: list[Fault], progress: image_cache.Progress
+) -> tuple[list[File], dict[str, Path]]:
+    """Return the readable files of class folders and a path for each content; others become faults."""
+    found: list[tuple[Path, str, str]] = []
+    for part, class_name, place in places:
+        for path, reason in _walk(root, place):
+            if reason:
+                faults.append(Fault(_shown(path, root), reason))
+            else:
+                found.append((path, part, class_name))
+    files: list[File] = []
+    contents: dict[str, Path] = {}
+    hashes = image_cache.hash_files([path for path, _, _ in found], progress)
+    for (path, part, class_name), (content, reason) in zip(found, hashes, strict=True):
+        if content is None:
+            faults.append(Fault(_shown(path, root), reason))
+        else:
+            files.append(File(_shown(path, root), part, class_name, content))
+            contents.setdefault(content, path)
+    return files, contents
 
 
 def _walk(root: Path, folder: Path) -> Iterator[tuple[Path, str]]:

@@ -15,7 +15,7 @@ SHOWN = 20
 
 def facts(inspection: Inspection) -> dict[str, Any]:
     """Return the report of an inspection: counts a part and class, formats, modes, sizes, what is wrong."""
-    found = [inspection.decoded.facts[file.content] for file in inspection.files if inspection.decoded]
+    found = [inspection.facts[file.content] for file in inspection.files]
     counts = Counter((file.part, file.class_name) for file in inspection.files)
     sizes = sorted(((each["width"], each["height"]) for each in found), key=lambda size: size[0] * size[1])
     return {

@@ -37,36 +37,30 @@ def build_mlp(get_parameter: GetParameter, image_shape: tuple[int, int, int], cl
 def build_cnn(get_parameter: GetParameter, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Build a convolutional network over float32 [N, H, W, C], logits [N, classes].
 
-    A first convolution halves the images; others follow, each with a halving, until they are small; there the
-    last two see them whole: 4 convolutions for 28 × 28 pixels, 5 for 64 × 64, 7 for 224 × 224. Filters double
-    from one to the next. Most of the arithmetic lies where images are large, hence the early halving.
+    One convolution and a halving, as most of the arithmetic lies where images are large; then pairs of
+    convolutions with twice the filters and a halving, until images are small: 5 convolutions for 28 × 28
+    pixels, 7 for 64 × 64, 11 for 224 × 224.
     """
     model = keras.Sequential([keras.Input(image_shape, name="pixels")], name="cnn")
     for layer in augmentation_layers(get_parameter):
         model.add(layer)
-    first, width, number = get_parameter("filters"), min(image_shape[:2]), 1
-    padding = "valid" if width > 2 * LAST_WIDTH else "same"
-    _add_convolution(model, number, first, kernel_size=5, strides=2, padding=padding)
-    width = min(model.output_shape[1:3])
-    while width > LAST_WIDTH:
-        number += 1
-        _add_convolution(model, number, first * min(2 ** (number - 2), WIDEST))
+    first, width, block = get_parameter("filters"), min(image_shape[:2]), 1
+    _add_convolution(model, "1", first)
+    while block == 1 or width > LAST_WIDTH:
         model.add(layers.MaxPooling2D(padding="same"))
         width = (width + 1) // 2
-    for last in (number + 1, number + 2):
-        _add_convolution(model, last, first * min(2 ** (number - 1), WIDEST))
+        for number in (1, 2):
+            _add_convolution(model, f"{block + 1}-{number}", first * min(2**block, WIDEST))
+        block += 1
     model.add(layers.Flatten())
     model.add(layers.Dropout(get_parameter("dropout")))
     model.add(layers.Dense(classes, name="logits"))
     return model
 
 
-def _add_convolution(
-    model: keras.Sequential, number: int, filters: int, kernel_size: int = 3, **how: Any
-) -> None:
-    how = {"padding": "same", "use_bias": False} | how
-    model.add(layers.Conv2D(filters, kernel_size, name=f"conv-{number}", **how))
-    model.add(layers.BatchNormalization(name=f"norm-{number}"))
+def _add_convolution(model: keras.Sequential, name: str, filters: int) -> None:
+    model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv-{name}"))
+    model.add(layers.BatchNormalization(name=f"norm-{name}"))
     model.add(layers.ReLU())
 
 

@@ -70,12 +70,7 @@ def train_and_evaluate(
     mode = tracking.resolve_mode(options.mode)
     secrets = (tracking.api_key(),)
     console = Console(options.quiet, secrets)
-    inspection = _inspect(params, console) if dataset is None else None
-    if inspection:
-        # Looked at where they lie on disk; the run itself loads them, by parameters read from its experiment.
-        arrays = image_folder.load_images(inspection, params.model_dump(by_alias=True).__getitem__, memory=0)
-    else:
-        arrays = data.load_arrays(params.dataset) if dataset is None else data.check_arrays("arrays", dataset)
+    arrays, inspection = _open(params, dataset, console)
     source, params = params.dataset, _resolve(params, arrays)
     values = params.applicable()
     if not data.splits_by_chance(arrays, params.validation):
@@ -167,16 +162,24 @@ def train_and_evaluate(
     return rundir.read_record(directory.path)
 
 
-def _inspect(params: Params, console: Console) -> image_folder.Inspection | None:
-    """Look at every file of a folder of pictures; None where the set is another kind."""
+def _open(
+    params: Params, dataset: Mapping[str, np.ndarray] | None, console: Console
+) -> tuple[data.Arrays, image_folder.Inspection | None]:
+    """Return a set's arrays, and what was found in it where it is a folder of pictures.
+
+    Those stay on disk here; the run itself loads them, by the parameters that its experiment has.
+    """
+    if dataset is not None:
+        return data.check_arrays("arrays", dataset), None
     if not image_folder.is_image_folder(params.dataset):
-        return None
+        return data.load_arrays(params.dataset), None
     with console.counting() as progress:
         inspection = image_folder.inspect_folder(
             Path(params.dataset), params.image_size, params.channels, progress
         )
     console.say(image_report.describe(inspection))
-    return inspection
+    values = params.model_dump(by_alias=True)
+    return image_folder.load_images(inspection, values.__getitem__, memory=0), inspection
 
 
 def _resolve(params: Params, arrays: data.Arrays) -> Params:

@@ -120,8 +120,8 @@ class Params(BaseModel):
     layer_1_size: Annotated[int, Field(ge=1, le=65536, description="units of the first layer"), _MLP] = 128
     layer_2_size: Annotated[int, Field(ge=1, le=65536, description="units of the second layer"), _MLP] = 128
     filters: Annotated[
-        int, Field(ge=1, le=1024, description="filters of the first convolutions; later ones double it"), _CNN
-    ] = 32
+        int, Field(ge=1, le=1024, description="filters of the first convolution; later ones double it"), _CNN
+    ] = 16
     dropout: Annotated[float, Field(ge=0, lt=1, description="fraction of units dropped in training")] = 0.25
     augment_flip: Annotated[
         bool, Field(description="in training, mirror half of the images left to right")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -71,6 +72,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--rerun", metavar="RUN", help="repeat a run, or an archive, and say if it is the same"
     )
     parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of run directories")
+    parser.add_argument(
+        "--memory-gb",
+        type=_gigabytes,
+        metavar="GB",
+        help="memory that a folder's pictures may take; more are read batch by batch (default: half)",
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
     group = parser.add_argument_group("parameters (logged; also the names in TOML files)")
@@ -152,6 +159,7 @@ def _train(
         project=options.project,
         register=options.register,
         quiet=options.quiet,
+        memory_gb=options.memory_gb,
     )
     if waiting := waiting_runs(run_options.runs):
         print(f"{len(waiting)} killed run(s) wait: python -m experiment recover --all", file=sys.stderr)
@@ -200,6 +208,13 @@ def _signals_raise(kind: type[BaseException]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _gigabytes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' should be a number greater than 0")
+    return value
 
 
 def _shown(value: object) -> object:

@@ -1,17 +1,16 @@
-"""What is done with runs afterwards: list, show, compare, recover, upload, export."""
+"""What is done with runs afterwards (list, compare, upload, predict …), and with pictures before: inspect."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiment import compare_command, listing
+from experiment import compare_command, listing, model_commands
 from experiment.command_line import Parser
 from experiment.rundir import RUNNING, RunDirectory, find_run, list_runs, read_json
 
@@ -83,20 +82,6 @@ def upload_command(options: argparse.Namespace) -> int:
     return 0 if all(ledger["verified"] for ledger in ledgers) else 1
 
 
-def export_command(options: argparse.Namespace) -> int:
-    """Export the saved model of a run, checked against Keras."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported
-    from experiment import export
-
-    try:
-        figures = export.export(find_run(options.runs, options.run), options.to, options.out)
-    except export.ExportFailed as failure:
-        print(f"python -m experiment: {failure}", file=sys.stderr)
-        return 1
-    print(json.dumps(figures, ensure_ascii=False) if options.json else export.describe(figures))
-    return 0
-
-
 def _no_arguments(parser: argparse.ArgumentParser) -> None:  # noqa: ARG001
     """Add none."""
 
@@ -116,12 +101,6 @@ def _upload_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", help="instead of the run's own")
 
 
-def _export_arguments(parser: argparse.ArgumentParser) -> None:
-    _one_run(parser)
-    parser.add_argument("--to", required=True, choices=("savedmodel", "onnx", "tflite"))
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: export/ and the key's start")
-
-
 COMMANDS = {
     "list": Command("list runs, newest first", _no_arguments, listing.list_command),
     "show": Command("show one run whole", _one_run, listing.show_command),
@@ -131,7 +110,18 @@ COMMANDS = {
     ),
     "recover": Command("build the archives of runs that were killed", _runs_or_all, recover_command),
     "upload": Command("send runs to Comet and verify that they arrived", _upload_arguments, upload_command),
-    "export": Command("export a run's model, checked against Keras", _export_arguments, export_command),
+    "inspect": Command(
+        "look at a folder of pictures as training would, without training",
+        *(model_commands.inspect_arguments, model_commands.inspect_command),
+    ),
+    "predict": Command(
+        "classify pictures with a run's model, or with a copy of its model/",
+        *(model_commands.predict_arguments, model_commands.predict_command),
+    ),
+    "export": Command(
+        "export a run's model, checked against Keras",
+        *(model_commands.export_arguments, model_commands.export_command),
+    ),
 }
 
 

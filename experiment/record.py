@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment import figures, provenance, tracking, verdict
+from experiment import bundle as bundles
+from experiment import calibration, figures, provenance, tracking, verdict
 from experiment.data import Dataset
 from experiment.rundir import RunDirectory, RunRecord, atomic_path, write_json
 from params.load import write_params
@@ -26,7 +27,10 @@ STARTED = time.perf_counter()
 
 def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:
     """Describe a split set for ``run.json``: where it came from, sizes, classes and SHA-256 fingerprints."""
-    test = hashlib.sha256(dataset.test.images.tobytes() + dataset.test.labels.tobytes())
+    test = hashlib.sha256()
+    for start in range(0, len(dataset.test), 1000):  # images may be more than fit in memory
+        test.update(np.ascontiguousarray(dataset.test.images[start : start + 1000]).data)
+    test.update(dataset.test.labels.tobytes())
     return {
         "name": dataset.name,
         "source": str(Path(source).expanduser().absolute()) if Path(source).expanduser().exists() else source,
@@ -79,6 +83,13 @@ def log_inputs(
     figures.log_samples(tracker, path, dataset.train.images, dataset.train.labels, dataset.class_names)
 
 
+def log_pictures(tracker: tracking.Tracker, directory: RunDirectory, report: Mapping[str, Any]) -> None:
+    """Keep what a folder of pictures held and which files were left out, but not where it lay."""
+    path = directory.path / "pictures.json"
+    write_json(path, {name: value for name, value in report.items() if name != "folder"})
+    tracker.log_asset(str(path), file_name=path.name, step=0)
+
+
 def summarize(logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float) -> dict[str, Any]:
     """Return what ``results.json`` holds: last and best epoch, the saved model's test result, seconds.
 
@@ -99,6 +110,47 @@ def summarize(logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float)
         "epoch_s": float(np.median(seconds[1:] if len(seconds) > 1 else seconds)),
         "fit_s": fit_seconds,
     }
+
+
+def calibrate(dataset: Dataset, held_out: Evaluation, evaluation: Evaluation) -> dict[str, Any]:
+    """Fit a temperature on validation data; return it and what it does to the test set's error (ECE)."""
+    temperature = calibration.fit_temperature(held_out.logits, dataset.validation.labels)
+    after = calibration.calibrated(evaluation.logits, temperature)
+    return {
+        "temperature": temperature,
+        "temperature_fitted_on": "test set" if dataset.validation is dataset.test else "validation set",
+        "test_ece": calibration.expected_calibration_error(evaluation.probabilities, dataset.test.labels),
+        "test_ece_calibrated": calibration.expected_calibration_error(after, dataset.test.labels),
+    }
+
+
+def write_bundle(
+    directory: RunDirectory,
+    saved: Path,
+    dataset: Dataset,
+    parameters: Mapping[str, Any],
+    results: Mapping[str, Any],
+) -> Path:
+    """Write beside the saved model what it takes to use it; return the file's path."""
+    metrics = ("test_loss", "test_accuracy", "test_ece", "test_ece_calibrated")
+    return bundles.write_bundle(
+        saved.parent,
+        bundles.Bundle(
+            key=directory.key,
+            model_file=saved.name,
+            class_names=list(dataset.class_names),
+            image=bundles.image_facts(dataset.train.images.shape[1:]),
+            dataset={
+                "name": dataset.name,
+                "fingerprint": dataset.fingerprint,
+                "split_fingerprint": dataset.split_fingerprint,
+            },
+            parameters=dict(parameters),
+            metrics={name: results[name] for name in metrics},
+            temperature=results["temperature"],
+            temperature_fitted_on=results["temperature_fitted_on"],
+        ),
+    )
 
 
 def log_compilation(
@@ -129,11 +181,16 @@ def log_results(
     results: Mapping[str, Any],
 ) -> None:
     """Log the result on the test set: metrics, predictions, scores, figures."""
-    logger.log_test(results["epochs"], {"loss": evaluation.loss, "accuracy": evaluation.accuracy})
+    logger.log_test(
+        results["epochs"],
+        {"loss": evaluation.loss, "accuracy": evaluation.accuracy}
+        | {"ece": results["test_ece"], "ece_calibrated": results["test_ece_calibrated"]},
+    )
     write_json(directory.results_file, results)
     tracker.log_others(
         {"best_epoch": results["best"]["epoch"], "best_val_loss": results["best"]["val_loss"]}
         | {"best_val_accuracy": results["best"]["val_accuracy"], "epoch_s": results["epoch_s"]}
+        | {name: results[name] for name in ("temperature", "temperature_fitted_on")}
     )
     test, names, probabilities = dataset.test, dataset.class_names, evaluation.probabilities
     _write_predictions(directory.predictions_file, test.labels, probabilities)
@@ -147,11 +204,12 @@ def log_results(
 
 
 def log_model(
-    tracker: tracking.Tracker, saved: Path, register: str | None, notify: Callable[[str], None]
+    tracker: tracking.Tracker, saved: Path, bundle: Path, register: str | None, notify: Callable[[str], None]
 ) -> None:
-    """Upload the saved model; ``register`` names the model in Comet's registry that it is a version of."""
+    """Upload the saved model and its bundle; ``register`` names the model in Comet's registry, if any."""
     name = saved.stem
-    tracker.log_model(name, str(saved), file_name=saved.name)
+    for path in (saved, bundle):
+        tracker.log_model(name, str(path), file_name=path.name)
     if register and tracker.mode == tracking.ONLINE:
         tracker.register_model(name, registry_name=register)
     elif register:

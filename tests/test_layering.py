@@ -9,7 +9,20 @@ from tests.conftest import ROOT, run_python
 ALLOWED = {
     "params.spec": set(),
     "params.load": {"params.spec"},
-    "experiment.data": set(),
+    "experiment.array_files": set(),
+    "experiment.data": {"experiment.array_files"},
+    "experiment.images": set(),
+    "experiment.image_cache": {"experiment.images", "experiment.provenance", "experiment.rundir"},
+    "experiment.image_folder": {
+        *("experiment.array_files", "experiment.data", "experiment.image_cache"),
+    },
+    "experiment.image_report": {"experiment.image_folder"},
+    "experiment.calibration": set(),
+    "experiment.bundle": {"experiment.rundir"},
+    "experiment.predict": {
+        *("experiment.bundle", "experiment.calibration", "experiment.checkpoints", "experiment.data"),
+        *("experiment.images", "experiment.trainer"),
+    },
     "experiment.models": set(),
     "experiment.figures": set(),
     "experiment.provenance": set(),
@@ -53,8 +66,13 @@ ALLOWED = {
     "experiment.memory": set(),
     "experiment.dropout": set(),
     "experiment.programs": {"experiment.dropout"},
-    "experiment.compiled_epoch": {"experiment.data", "experiment.dropout", "experiment.programs"},
-    "experiment.trainer": {"experiment.compiled_epoch", "experiment.data", "experiment.memory"},
+    "experiment.batches": {"experiment.data"},
+    "experiment.compiled_epoch": {
+        *("experiment.batches", "experiment.data", "experiment.dropout", "experiment.programs"),
+    },
+    "experiment.trainer": {
+        *("experiment.batches", "experiment.compiled_epoch", "experiment.data", "experiment.memory"),
+    },
     "experiment.callbacks": {
         *("experiment.checkpoints", "experiment.console", "experiment.rundir", "experiment.tracking"),
     },
@@ -67,7 +85,7 @@ ALLOWED = {
     },
     "experiment.verdict": {"experiment.original", "experiment.rundir"},
     "experiment.export": {
-        *("experiment.checkpoints", "experiment.compiled_epoch", "experiment.console", "experiment.data"),
+        *("experiment.batches", "experiment.checkpoints", "experiment.console", "experiment.data"),
         *("experiment.rundir", "experiment.trainer"),
     },
     "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},
@@ -81,6 +99,7 @@ WITHOUT_TENSORFLOW = [
     *("experiment.archives", "experiment.run", "experiment.record", "train"),
     *("experiment.compare", "experiment.online", "experiment.report"),
     *("experiment.original", "experiment.rerun", "experiment.verdict", "experiment.export"),
+    *("experiment.image_report", "experiment.bundle", "experiment.calibration", "experiment.__main__"),
 ]
 
 

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiment.rundir import RunRecord, read_runs
+from experiment.listing import read_runs
+from experiment.rundir import RunRecord
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

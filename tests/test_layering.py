@@ -59,7 +59,7 @@ ALLOWED = {
     "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},
     "experiment.lifecycle": {
         *("experiment.archives", "experiment.console", "experiment.provenance"),
-        *("experiment.rundir", "experiment.tracking"),
+        *("experiment.rundir", "experiment.tracking", "experiment.upload"),
     },
 }
 WITHOUT_TENSORFLOW = [

@@ -7,7 +7,7 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from experiment.curves import collect_curves, summarize_curves
 from experiment.predictions import Predictions, read_predictions
@@ -78,8 +78,7 @@ def _sort_messages(
     """Yield the points of an archive; parameters, others and files (by name) go into the three dicts."""
     counted: dict[str, int] = {}
     with zipfile.ZipFile(path) as archive, archive.open("messages.json") as stream:
-        for line in io.BufferedReader(stream, 1 << 20):  # type: ignore[type-var]
-            message = json.loads(line)
+        for message in _messages(stream):
             kind, payload = message["type"], message["payload"]
             if kind == "metric_msg":
                 yield _point(payload, counted)
@@ -89,6 +88,11 @@ def _sort_messages(
                 others[payload["key"]] = payload["value"]
             elif kind == "file_upload":
                 files[payload["additional_params"].get("fileName")] = payload["file_path"]
+
+
+def _messages(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+    while lines := stream.readlines(1 << 18):  # many at once: parsing them singly takes twice as long
+        yield from json.loads(b"[" + b",".join(lines) + b"]")
 
 
 def _point(payload: Mapping[str, Any], counted: dict[str, int]) -> Point:

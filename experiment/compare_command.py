@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiment.rundir import RunRecord, read_runs
+from experiment.listing import read_runs
+from experiment.rundir import RunRecord
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,8 +101,8 @@ def _load_with_online(names: Sequence[str], options: argparse.Namespace) -> list
 def _say_where(online: Sequence[RunRecord]) -> None:
     """Print where Comet shows the runs.
 
-    Neither its SDK nor its documentation gives the address of chosen runs side by side: the project's page
-    is as near as an honest link comes.
+    No address of chosen runs side by side is to be found in its SDK or documentation: the project's page is
+    as near as an honest link comes.
     """
     projects = dict.fromkeys(record.run["url"].rpartition("/")[0] for record in online)
     keys = ", ".join(record.key[:12] for record in online[:6]) + (" …" if len(online) > 6 else "")

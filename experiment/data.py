@@ -133,15 +133,6 @@ def load_arrays(dataset: str) -> Arrays:
     raise ValueError(f"dataset = '{dataset}' is no file or folder here, nor one of {known}")
 
 
-def is_local(dataset: str) -> bool:
-    """Tell whether ``load_arrays`` can read a set without downloading it."""
-    if dataset == "mnist":
-        return (_cache() / "mnist.npz").is_file()
-    if dataset == "fashion-mnist":
-        return (_cache() / "fashion-mnist").is_dir()
-    return dataset == "mnist-5k" or Path(dataset).expanduser().exists()
-
-
 def check_arrays(
     name: str,
     arrays: Mapping[str, np.ndarray],

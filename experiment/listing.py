@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.curves import results_of
-from experiment.rundir import RUNNING, RunDirectory, RunRecord, find_run, plain_json, read_record, read_runs
+from experiment.rundir import RUNNING, RunDirectory, RunRecord, find_run, list_runs, plain_json, read_record
 from experiment.text_table import format_table, printable
 
 _HEADER = ("run", "started", "status", "mode", "dataset", "epochs", "best val", "last val", "test", "seconds")
@@ -31,6 +31,17 @@ def list_command(options: argparse.Namespace) -> int:
     else:
         print(format_table([(*_HEADER, "name, changes"), *map(_cells, rows)]))
     return 0
+
+
+def read_runs(runs: Path) -> tuple[list[RunRecord], list[str]]:
+    """Read all runs in a folder, the oldest first; of those that cannot be read, a sentence each."""
+    records, problems = [], []
+    for path in list_runs(runs):
+        try:
+            records.append(read_record(path))
+        except ValueError as error:
+            problems.append(f"left out: {error}")
+    return sorted(records, key=lambda record: record.run.get("started") or 0), problems
 
 
 def show_command(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -16,6 +17,14 @@ class Predictions:
 
     labels: np.ndarray
     probabilities: np.ndarray
+
+
+def stored_predictions(path: Path) -> Predictions | None:
+    """Read the predictions in a file, None where there is no such file."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return read_predictions(file)
 
 
 def read_predictions(file: BinaryIO) -> Predictions:

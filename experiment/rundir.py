@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from experiment.predictions import Predictions, read_predictions
+from experiment.predictions import Predictions, stored_predictions
 
 # For the saved model, figures and predictions of a run, and all of it once more in its archive.
 RUN_BYTES = 48_000_000
@@ -165,29 +165,26 @@ class MetricsJournal:
 
 
 def read_metrics(path: Path) -> Iterator[Point]:
-    """Yield the journal's points in order; a torn or damaged line is skipped."""
+    """Yield the journal's points in order, none without a journal; a torn or damaged line is skipped."""
+    if not path.exists():
+        return
     with path.open("rb") as file:
         while lines := file.readlines(1 << 16):  # many at once: parsing them singly takes twice as long
             for fields in _parse(lines):
-                try:
+                with contextlib.suppress(ValueError, TypeError, KeyError):
                     value = float(fields["value"])
                     yield Point(fields["name"], value, fields["step"], fields["epoch"], fields["time"])
-                except (ValueError, TypeError, KeyError):
-                    continue
 
 
-def _parse(lines: list[bytes]) -> Iterable[Any]:
+def _parse(lines: list[bytes]) -> list[Any]:
     try:
         return json.loads(b"[" + b",".join(lines) + b"]")
     except ValueError:
-        return [fields for line in lines for fields in _parse_one(line)]
-
-
-def _parse_one(line: bytes) -> list[Any]:
-    try:
-        return [json.loads(line)]
-    except ValueError:
-        return []
+        parsed = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                parsed.append(json.loads(line))
+        return parsed
 
 
 def read_record(path: Path) -> RunRecord:
@@ -201,8 +198,8 @@ def read_record(path: Path) -> RunRecord:
         results = read_json(path / "results.json") if (path / "results.json").exists() else {}
         return RunRecord(
             *(run["key"], run["name"], run["status"], run["mode"], run, params, results, str(path)),
-            points=functools.partial(_points, path / "metrics.jsonl"),
-            predictions=functools.partial(_predictions, path / "predictions.npz"),
+            points=functools.partial(read_metrics, path / "metrics.jsonl"),
+            predictions=functools.partial(stored_predictions, path / "predictions.npz"),
         )
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"'{path}' is not a run directory: {error}") from None
@@ -240,17 +237,6 @@ def list_runs(runs: Path) -> list[Path]:
     return sorted(Path(entry) for entry in os.scandir(runs) if os.path.exists(f"{entry.path}/run.json"))
 
 
-def read_runs(runs: Path) -> tuple[list[RunRecord], list[str]]:
-    """Read all runs in a folder, the oldest first; of those that cannot be read, a sentence each."""
-    records, problems = [], []
-    for path in list_runs(runs):
-        try:
-            records.append(read_record(path))
-        except ValueError as error:
-            problems.append(f"left out: {error}")
-    return sorted(records, key=lambda record: record.run.get("started") or 0), problems
-
-
 def waiting_runs(runs: Path) -> list[RunDirectory]:
     """Return the runs whose process was killed: they say that they run, and nobody holds their lock."""
     found = []
@@ -273,18 +259,6 @@ def check_space(path: Path, needed: int) -> None:
     if free < needed:
         reason = f"no space left on the disk: {free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB are needed"
         raise OSError(errno.ENOSPC, reason, str(path))
-
-
-def _points(path: Path) -> Iterator[Point]:
-    if path.exists():
-        yield from read_metrics(path)
-
-
-def _predictions(path: Path) -> Predictions | None:
-    if not path.exists():
-        return None
-    with path.open("rb") as file:
-        return read_predictions(file)
 
 
 def read_json(path: Path) -> dict[str, Any]:

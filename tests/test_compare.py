@@ -15,7 +15,8 @@ from experiment import tracking
 from experiment.comet_archive import read_archive
 from experiment.compare import compare_runs, load_run
 from experiment.compare_tables import as_json, as_text, verdict_text
-from experiment.rundir import read_record, read_runs
+from experiment.listing import read_runs
+from experiment.rundir import read_record
 from tests.conftest import run_python
 from tests.made_runs import make_run, with_mistakes
 

@@ -9,7 +9,7 @@ import pytest
 from experiment import __main__ as command_line
 from experiment import report
 from experiment.compare import compare_runs
-from experiment.rundir import read_runs
+from experiment.listing import read_runs
 from tests.made_runs import LABELS, make_run, with_mistakes
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

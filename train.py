@@ -4,6 +4,7 @@
 python train.py                                    the tutorial's network on MNIST, 50 epochs
 python train.py --epochs 5 --optimizer adam        any parameter is a flag
 python train.py --params mnist-cnn                 a parameter file, or one of params/ by its name
+python train.py --sweep tutorial --epochs 5        many runs: a sweep file, or one of params/sweeps/
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import signal
 import sys
 import traceback
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     flags = {name: getattr(options, name) for name in NAMES if getattr(options, name) is not None}
     try:
+        _check_together(options)
         if options.resume:
             return _resume(options, flags)
+        if options.sweep:
+            return _sweep(load_params(options.params, flags), options)
         return _train(load_params(options.params, flags), options)
     except ValueError as error:
         parser.error(str(error))
@@ -60,6 +64,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of run directories")
     parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
+    sweeps = parser.add_argument_group("sweeps")
+    sweeps.add_argument(
+        "--sweep", metavar="FILE", help="Comet Optimizer file, or the name of one in params/sweeps/"
+    )
+    sweeps.add_argument(
+        "--seeds", type=_count, metavar="N", help="run each point N times, each with the next seed"
+    )
+    sweeps.add_argument(
+        "--workers", type=_count, metavar="N", help="runs side by side (default: one a core or GPU)"
+    )
+    sweeps.add_argument("--scheduler", choices=("asha",), help="asha: end hopeless runs early")
+    sweeps.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: this machine)")
     group = parser.add_argument_group("parameters (logged; also the names in TOML files)")
     for name in NAMES:
         field = Params.model_fields[name.replace("-", "_")]
@@ -84,6 +100,55 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     return _train(params, options, directory)
 
 
+def _check_together(options: argparse.Namespace) -> None:
+    """Refuse options that say nothing together."""
+    if options.sweep:
+        alone = ("resume", "name", "register")
+        if given := [name for name in alone if getattr(options, name)]:
+            raise ValueError(f"--{given[0]}: not with --sweep, which makes many runs")
+    elif given := [
+        name for name in ("seeds", "workers", "scheduler", "ray_address") if getattr(options, name)
+    ]:
+        raise ValueError(f"--{given[0].replace('_', '-')}: only with --sweep")
+
+
+def _sweep(params: Params, options: argparse.Namespace) -> int:
+    """Run a sweep, or what is left of it; a signal ends it in order."""
+    from dotenv import find_dotenv, load_dotenv
+
+    load_dotenv(find_dotenv(usecwd=True))
+    from experiment import sweep, sweep_ranking
+
+    received: list[int] = []
+    settings = sweep.Settings(
+        runs=Path(options.runs),
+        mode=options.mode,
+        tags=options.tag,
+        workspace=options.workspace,
+        project=options.project,
+        repeats=options.seeds,
+        workers=options.workers,
+        scheduler=options.scheduler,
+        address=options.ray_address,
+        quiet=options.quiet,
+    )
+
+    def end(number: int) -> None:
+        received.append(number)
+        settings.stop.set()
+
+    with _on_first_signal(end):
+        summary = sweep.run_sweep(options.sweep, params, settings)
+    if not options.quiet:
+        sweep_ranking.describe(summary)
+    if options.json:
+        print(json.dumps(summary, ensure_ascii=False), flush=True)
+    if received:
+        print(f"train.py: signal {received[0]}; the same command goes on", file=sys.stderr)
+        return 128 + received[0]
+    return 0 if summary["best"] and not summary["unfinished"] else 1
+
+
 def _train(params: Params, options: argparse.Namespace, resume: RunDirectory | None = None) -> int:
     """Train once, with signals turned into an orderly end."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported
@@ -106,8 +171,12 @@ def _train(params: Params, options: argparse.Namespace, resume: RunDirectory | N
     )
     if waiting := waiting_runs(run_options.runs):
         print(f"{len(waiting)} killed run(s) wait: python -m experiment recover --all", file=sys.stderr)
+
+    def interrupt(number: int) -> None:
+        raise Interrupted(number)
+
     try:
-        with _signals_raise(Interrupted):
+        with _on_first_signal(interrupt):
             finished = run.train_and_evaluate(params, options=run_options, resume=resume)
     except Interrupted as interruption:
         print(f"train.py: {interruption}", file=sys.stderr)
@@ -125,13 +194,13 @@ def _train(params: Params, options: argparse.Namespace, resume: RunDirectory | N
 
 
 @contextlib.contextmanager
-def _signals_raise(kind: type[BaseException]) -> Iterator[None]:
-    """Let the first SIGINT, SIGTERM or SIGHUP raise ``kind(number)``, and a second one end the process."""
+def _on_first_signal(act: Callable[[int], None]) -> Iterator[None]:
+    """Let the first SIGINT, SIGTERM or SIGHUP call ``act(number)``, and a second one end the process."""
 
     def handle(number: int, frame: types.FrameType | None) -> None:  # noqa: ARG001
         for each in SIGNALS:
             signal.signal(each, lambda number, frame: os._exit(128 + number))  # noqa: ARG005
-        raise kind(number)
+        act(number)
 
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
@@ -139,6 +208,12 @@ def _signals_raise(kind: type[BaseException]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"'{text}': should be an integer from 1 to 10,000")
+    return int(text)
 
 
 def _shown(value: object) -> object:

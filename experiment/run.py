@@ -14,9 +14,12 @@ import numpy as np
 from experiment import data, memory, provenance, record, rundir, tracking
 from experiment.console import Console, without_stderr
 from experiment.lifecycle import recorded
+from experiment.trial import Trial
 from params.spec import Params
 
 if TYPE_CHECKING:
+    import keras
+
     from experiment.models import ModelBuilder
 
 MODEL_PARAMETERS = ("model", "layer-1-size", "layer-2-size", "filters", "dropout")
@@ -24,7 +27,11 @@ MODEL_PARAMETERS = ("model", "layer-1-size", "layer-2-size", "filters", "dropout
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What does not change a run's result: where it lies, what it is called, who is told of it."""
+    """What does not change a run's result: where it lies, what it is called, who is told of it.
+
+    ``trial`` is the run's place in a sweep; ``callbacks`` are told of epochs once those are safely on disk;
+    ``on_notice`` is called with each notice instead of printing it.
+    """
 
     mode: str = tracking.AUTO
     runs: Path = Path("runs")
@@ -34,13 +41,16 @@ class Options:
     project: str | None = None
     register: str | None = None
     quiet: bool = False
+    trial: Trial | None = None
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    on_notice: Callable[[str], None] | None = None
 
 
 def train_and_evaluate(
     params: Params,
     *,
     build_model: ModelBuilder | None = None,
-    dataset: Mapping[str, np.ndarray] | None = None,
+    dataset: Mapping[str, np.ndarray] | data.Arrays | None = None,
     options: Options | None = None,
     resume: rundir.RunDirectory | None = None,
 ) -> rundir.RunRecord:
@@ -52,7 +62,8 @@ def train_and_evaluate(
             model over float32 pixels in 0–1, [N, …] of any shape that holds H·W·C values, with logits
             [N, classes]. By default the one that the parameter ``model`` names.
         dataset: arrays in Keras' layout: x_train, x_test uint8 [N, H, W] or [N, H, W, C], y_train, y_test
-            integers [N]. By default the set that the parameter ``dataset`` names.
+            integers [N], or a set that ``data.load_arrays`` read. By default the set that the parameter
+            ``dataset`` names.
         options: where the run lies, its name, its tracking.
         resume: a run to go on with from its last checkpoint, under its own key and parameters.
 
@@ -64,15 +75,18 @@ def train_and_evaluate(
     options = options or Options()
     mode = tracking.resolve_mode(options.mode)
     secrets = (tracking.api_key(),)
-    console = Console(options.quiet, secrets)
-    arrays = data.load_arrays(params.dataset) if dataset is None else data.check_arrays("arrays", dataset)
+    console = Console(options.quiet, secrets, options.on_notice)
+    arrays = _arrays(params, dataset)
     values = params.model_copy(update={"dataset": arrays.name}).applicable()
     split = data.split_arrays(arrays, values.__getitem__)
     facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split, params.dataset)}
     params = params.model_copy(update={"dataset": arrays.name})
     if resume:
         check_resumable(resume, params, facts, console.notice)
-    directory = resume or rundir.RunDirectory(options.runs / tracking.new_key())
+    if options.trial:
+        facts["sweep"] = options.trial.facts()
+    key = options.trial.key if options.trial else tracking.new_key()
+    directory = resume or rundir.RunDirectory(options.runs / key)
     directory.create()
     where = _destination(params, options, directory.key, secrets)
     if resume:
@@ -121,7 +135,7 @@ def train_and_evaluate(
             model,
             split,
             get_parameter,
-            [*([stopping] if stopping else []), logger, saving],
+            [*([stopping] if stopping else []), logger, saving, *options.callbacks],
             done,
             on_step_losses=logger.step_losses,
         )
@@ -133,6 +147,8 @@ def train_and_evaluate(
         results = record.summarize(logger, evaluation, fit_seconds)
         record.log_compilation(tracker, directory, training, console.notice)
         record.log_results(tracker, directory, split, logger, evaluation, results)
+        if options.trial:
+            record.log_trial(tracker, options.trial, logger.history, results)
         record.log_weights(tracker, model)
         record.log_model(tracker, saved, options.register, console.notice)
         record.check_parameters(parameters, directory, console.notice)
@@ -140,12 +156,20 @@ def train_and_evaluate(
     return rundir.read_record(directory.path)
 
 
+def _arrays(params: Params, dataset: Mapping[str, np.ndarray] | data.Arrays | None) -> data.Arrays:
+    if isinstance(dataset, data.Arrays):
+        return dataset
+    return data.load_arrays(params.dataset) if dataset is None else data.check_arrays("arrays", dataset)
+
+
 def _destination(
     params: Params, options: Options, key: str, secrets: Sequence[str | None]
 ) -> tracking.Destination:
     """Name and tag the run, so that it can be told from others at a glance."""
-    name = options.name or f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
-    tags = list(dict.fromkeys([params.dataset, params.model, *options.tags]))
+    trial = options.trial
+    stock = trial.label if trial else f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
+    name = options.name or stock
+    tags = list(dict.fromkeys([params.dataset, params.model, *options.tags, *(trial.tags if trial else ())]))
     clean = [provenance.redact(text, secrets) for text in (name, *tags)]
     return tracking.destination(clean[0], clean[1:], options.workspace, options.project)
 

@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from experiment.rundir import RunDirectory
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE_SECONDS = 30.0  # for a sweep's workers to close their runs after a signal
 MODES = ("auto", "online", "offline", "disabled")
 
 
@@ -136,6 +138,10 @@ def _sweep(params: Params, options: argparse.Namespace) -> int:
     def end(number: int) -> None:
         received.append(number)
         settings.stop.set()
+        # Where the signal reached Ray's own processes too, there may be nobody left to end in order.
+        cut = threading.Timer(PATIENCE_SECONDS, os._exit, [128 + number])
+        cut.daemon = True
+        cut.start()
 
     with _on_first_signal(end):
         summary = sweep.run_sweep(options.sweep, params, settings)

@@ -45,8 +45,9 @@ def main() -> None:
         file.write_text(repr(content), encoding="utf-8")
         ours, memory = sweep(file, data, epochs, Path(folder))
         chosen = points(read_sweep(str(file), Params()), Params())[: options.alone]
+    each = ours / options.trials
     print(
-        f"{'sweep, tracked offline':<44}{ours / options.trials:7.2f} s a trial, {ours:.0f} s in all",
+        f"{'sweep, tracked offline':<44}{each:7.2f} s a trial, {ours:.0f} s in all",
         flush=True,
     )
     print(f"{'largest worker':<44}{memory / 1e9:7.2f} GB", flush=True)
@@ -56,8 +57,8 @@ def main() -> None:
     start = other["wall_s"] - other["search_s"]  # shared by as many trials as the sweep's
     tuner = other["search_s"] / options.alone + start / options.trials
     print(f"{f'Keras Tuner, {options.alone} trials, untracked':<44}{tuner:7.2f} s a trial", flush=True)
-    print(f"sweep ÷ one by one: {ours / options.trials / alone:.2f}")
-    print(f"trials an hour, sweep ÷ Keras Tuner: {tuner / (ours / options.trials):.2f}")
+    print(f"sweep ÷ one by one: {each / alone:.2f}")
+    print(f"trials an hour, sweep ÷ Keras Tuner: {tuner / each:.2f}")
 
 
 def one_run(data: Path, epochs: int, point: dict[str, Any]) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment import data, sweep_ranking, tracking
-from experiment.rundir import write_json
+from experiment.rundir import write_atomically, write_json
 from experiment.sweep_file import read_sweep
 from experiment.sweep_plan import Plan
 from experiment.sweep_points import EPOCH_METRICS, Sweep, points
@@ -90,6 +90,8 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
             sweep_engine.run(plan, arrays, settings)
         summary = sweep_ranking.summarize(plan)
         write_json(plan.folder / "ranking.json", summary)
+        keys = [key for row in summary["ranking"] if row["score"] is not None for key in row["keys"]]
+        write_atomically(plan.folder / "keys.txt", "".join(f"{key}\n" for key in keys).encode())
     return summary
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from experiment.attempts import DIVERGED, FAILED, FINISHED, Outcome
@@ -66,10 +67,14 @@ def describe(summary: Mapping[str, Any]) -> None:
     console.print(f"{summary['trials']} trials of {summary['points']} points: {counts}")
     for error in summary["errors"]:
         console.print(f"failed   {error}")
-    console.print(f"all      {summary['folder']}/ranking.json")
+    folder = Path(summary["folder"])
+    console.print(f"all      {folder / 'ranking.json'}")
     if best := summary["best"]:
         console.print(f"best     python -m experiment show {best['keys'][0][:12]}")
         console.print(f"again    {summary['rerun']}")
+        runs, html = shlex.quote(str(folder.parent.parent)), shlex.quote(str(folder / "comparison.html"))
+        keys = shlex.quote(str(folder / "keys.txt"))
+        console.print(f"compare  python -m experiment compare --runs {runs} $(cat {keys}) --html {html}")
 
 
 def _ranking(plan: Plan, states: Sequence[Outcome | Trial]) -> list[dict[str, Any]]:

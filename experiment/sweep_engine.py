@@ -21,7 +21,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from experiment import data, provenance, tracking
 from experiment.attempts import Outcome
 from experiment.sweep_plan import Plan
-from experiment.sweep_points import parameters
 from experiment.sweep_search import Asha, BayesSearch
 from experiment.sweep_table import Progress
 from experiment.sweep_worker import Session, TrialRunner
@@ -41,56 +40,59 @@ def run(plan: Plan, arrays: data.Arrays, settings: Settings) -> None:
     Raises:
         ValueError: the cluster cannot be reached, or one of its machines lacks something.
     """
-    is_bayes, is_asha = plan.sweep.algorithm == "bayes", settings.scheduler == "asha"
     with _ray(settings, arrays):
         resources, workers = _resources(settings)
-        session = Session(
-            runs=plan.runs,
-            mode=settings.mode,
-            tags=settings.tags,
-            workspace=settings.workspace,
-            project=settings.project,
-            command=sys.argv,
-            retries=plan.sweep.retries,
-            began=time.time(),
-            threads=None if "gpu" in resources else 1,
-            waits=is_asha,
-        )
+        session = _session(plan, settings, threads=None if "gpu" in resources else 1)
         _check_machines(plan, session)
         states = plan.states()
         outcomes = [state for state in states if isinstance(state, Outcome)]
-        # ASHA compares a trial with all that went before; those are told again from their journals.
-        trials = plan.everyone() if is_asha else [state for state in states if isinstance(state, Trial)]
-        progress = Progress(plan, [] if is_asha else outcomes, settings.quiet)
-        tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(TrialRunner, session=session, arrays=arrays), resources),
-            param_space={}
-            if is_bayes
-            else {"run": tune.grid_search([plan.configuration(trial) for trial in trials])},
-            tune_config=tune.TuneConfig(
-                search_alg=BayesSearch(plan) if is_bayes else None,
-                num_samples=-1 if is_bayes else 1,
-                scheduler=_asha(plan) if is_asha else None,
-                reuse_actors=True,
-                max_concurrent_trials=workers,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-            ),
-            run_config=tune.RunConfig(
-                name=SCRATCH,
-                storage_path=str(plan.folder),
-                # One more than ours: a worker's death over the last attempt is recorded by its successor.
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs write their own
-                failure_config=tune.FailureConfig(max_failures=plan.sweep.retries + 1),
-                callbacks=[progress],
-                stop=_WhenTold(settings),
-                verbose=0,
-            ),
-        )
+        # ASHA compares a trial with all that went before: those are told again from their journals.
+        trials = plan.everyone() if session.waits else [state for state in states if isinstance(state, Trial)]
+        trainable = tune.with_parameters(TrialRunner, session=session, arrays=arrays)
+        progress = Progress(plan, [] if session.waits else outcomes, settings.quiet)
+        is_bayes = plan.sweep.algorithm == "bayes"
+        grid = tune.grid_search([plan.configuration(trial) for trial in trials])
         try:
-            tuner.fit()
+            tune.Tuner(
+                tune.with_resources(trainable, resources),
+                param_space={} if is_bayes else {"run": grid},
+                tune_config=tune.TuneConfig(
+                    search_alg=BayesSearch(plan) if is_bayes else None,
+                    num_samples=-1 if is_bayes else 1,
+                    scheduler=_asha(plan) if session.waits else None,
+                    reuse_actors=True,
+                    max_concurrent_trials=workers,
+                    trial_dirname_creator=lambda trial: trial.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name=SCRATCH,
+                    storage_path=str(plan.folder),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs write their own
+                    # One more than ours: a worker's death over the last attempt is noted by its successor.
+                    failure_config=tune.FailureConfig(max_failures=plan.sweep.retries + 1),
+                    callbacks=[progress],
+                    stop=_WhenTold(settings),
+                    verbose=0,
+                ),
+            ).fit()
         finally:
             progress.stop()
             shutil.rmtree(plan.folder / SCRATCH, ignore_errors=True)
+
+
+def _session(plan: Plan, settings: Settings, threads: int | None) -> Session:
+    return Session(
+        runs=plan.runs,
+        mode=settings.mode,
+        tags=settings.tags,
+        workspace=settings.workspace,
+        project=settings.project,
+        command=sys.argv,
+        retries=plan.sweep.retries,
+        began=time.time(),
+        threads=threads,
+        waits=settings.scheduler == "asha",
+    )
 
 
 class _WhenTold(tune.Stopper):
@@ -193,9 +195,10 @@ def _check_machines(plan: Plan, session: Session) -> None:
 
 
 def _asha(plan: Plan) -> Asha:
-    spec = plan.sweep.spec
-    epochs = max((parameters(point, plan.base).epochs for point in plan.points), default=plan.base.epochs)
-    return Asha("epoch", "score", "max" if spec.objective == "maximize" else "min", max_t=epochs)
+    axis = plan.sweep.axes.get("epochs")
+    epochs = max(axis.grid(2)) if axis else plan.base.epochs
+    mode = "max" if plan.sweep.spec.objective == "maximize" else "min"
+    return Asha("epoch", "score", mode, max_t=epochs)
 
 
 def _last_line(error: BaseException) -> str:

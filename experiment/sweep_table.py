@@ -30,6 +30,7 @@ class Progress(tune.Callback):
 
     def __init__(self, plan: Plan, outcomes: Sequence[Outcome], quiet: bool) -> None:
         sweep = plan.sweep
+        self._metric = sweep.spec.metric
         points = len(plan.points) if sweep.algorithm != "bayes" else sweep.limit or 0
         self._title = f"sweep {plan.folder.name}, {sweep.algorithm}"
         self._total = points * plan.repeats
@@ -108,7 +109,7 @@ class Progress(tune.Callback):
         bad = sum(outcome.status != FINISHED for outcome in self._outcomes)
         head = f"{self._title}: {done} of {self._total} done, {len(self._running)} running, {self._left()}"
         head += f"; {bad} failed or diverged" if bad else ""
-        table = Table("trial", "epoch", "value", box=None, pad_edge=False)
+        table = Table("trial", "epoch", self._metric, box=None, pad_edge=False)
         for trial, report in list(self._running.values()):  # this is another thread
             value = report.get("value")
             table.add_row(trial.label, str(report.get("epoch", "")), "" if value is None else f"{value:.4f}")

@@ -160,9 +160,7 @@ def test_killed_anywhere_a_sweep_goes_on_and_runs_no_trial_twice(digits_file, tm
 
     first = start(*command, "--workers", "1", cwd=tmp_path)
     wait_until(running)
-    os.killpg(
-        first.pid, signal.SIGINT
-    )  # as a terminal does: the run is closed in order, its archive is there
+    os.killpg(first.pid, signal.SIGINT)  # as a terminal does it; the run is closed in order
     assert first.wait(40) == 130
     (run,) = runs_of(tmp_path)
     assert run["status"] == "interrupted"

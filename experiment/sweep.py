@@ -18,10 +18,11 @@ from experiment.sweep_points import EPOCH_METRICS, Sweep, points
 from params.spec import Params
 
 # Read when Ray is imported or started: it reports nothing to anyone, writes no second record of the runs,
-# leaves signals to us, and keeps its logs small.
+# leaves signals to us, keeps its logs small, and its workers are no nicer than any other run.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_worker_niceness": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ROTATION_MAX_BYTES": str(5 << 20),
     "RAY_ROTATION_BACKUP_COUNT": "1",

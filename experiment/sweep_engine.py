@@ -43,7 +43,8 @@ def run(plan: Plan, arrays: data.Arrays, settings: Settings) -> None:
     with _ray(settings, arrays):
         resources, workers = _resources(settings)
         session = _session(plan, settings, threads=None if "gpu" in resources else 1)
-        _check_machines(plan, session)
+        if settings.address:
+            _check_machines(plan, session)
         states = plan.states()
         outcomes = [state for state in states if isinstance(state, Outcome)]
         # ASHA compares a trial with all that went before: those are told again from their journals.

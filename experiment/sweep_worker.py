@@ -6,7 +6,6 @@ return after each epoch, and each second without one: only between two steps can
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import queue
@@ -119,23 +118,33 @@ class _Run:
             self._thread.join()
 
     def _work(self) -> None:
-        from experiment.lifecycle import Interrupted, RunFailed
+        from experiment.lifecycle import Interrupted
 
         try:
             found = self._settle()
-            if isinstance(found, Outcome) and self._session.waits:
+            if isinstance(found, Trial):
+                found = self._attempt(found)
+            elif self._session.waits:
                 self._tell_again(found)
-            if isinstance(found, Trial):
-                with contextlib.suppress(RunFailed):
-                    self._train(found)
-                found = self._settle()
-            if isinstance(found, Trial):
-                raise RuntimeError(f"run {found.key[:12]} is to be tried again")
             self._reports.put(self._last_report(found))
         except Interrupted:
             pass
         except BaseException as error:  # raised again in `step`, for Tune to see
             self._reports.put(error)
+
+    def _attempt(self, trial: Trial) -> Outcome:
+        """Train; return the trial's outcome, or raise so that Tune tries again."""
+        from experiment.lifecycle import RunFailed
+
+        problem = ""
+        try:
+            self._train(trial)
+        except RunFailed as failure:
+            problem = f"{type(failure.__cause__).__name__}: {failure.__cause__}"
+        found = self._settle()
+        if isinstance(found, Trial):
+            raise RuntimeError(problem)
+        return found
 
     def _settle(self) -> Outcome | Trial:
         return attempts.settle(self._session.runs, self._trial, self._session.retries)

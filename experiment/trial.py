@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+SHOWN_CHARACTERS = 40  # of a value
+
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
@@ -36,7 +38,7 @@ class Trial:
     @property
     def label(self) -> str:
         """What tells the run from its neighbours."""
-        values = " ".join(f"{name}={value}" for name, value in self.point.items())
+        values = " ".join(f"{name}={str(value)[:SHOWN_CHARACTERS]}" for name, value in self.point.items())
         return f"{self.name} {self.number}: {values} seed={self.seed}"
 
     @property

@@ -92,7 +92,8 @@ def note_death(directory: RunDirectory, session_began: float, retries: int) -> N
     directory.update_run(deaths=deaths)
     if run["sweep"]["attempt"] + deaths > retries + 1:
         archives.recover(directory)
-        error = f"its worker process died, for the {deaths}. time: killed, or out of memory"
+        times = "once" if deaths == 1 else f"{deaths} times"
+        error = f"its worker process died {times}: killed, or out of memory"
         directory.update_run(status=FAILED, error=error)
 
 

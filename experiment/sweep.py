@@ -23,6 +23,7 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_worker_niceness": "0",
+    "RAY_prestart_worker_first_driver": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ROTATION_MAX_BYTES": str(5 << 20),
     "RAY_ROTATION_BACKUP_COUNT": "1",

@@ -188,15 +188,27 @@ def _train(params: Params, options: argparse.Namespace, resume: RunDirectory | N
         print(f"train.py: {interruption}", file=sys.stderr)
         return 128 + interruption.signal_number
     except RunFailed as failure:
-        traceback.print_exception(failure.__cause__)
-        print(f"train.py: run {failure} failed; it is recorded all the same", file=sys.stderr)
-        return 1
+        return _tell_failure(str(failure), failure.__cause__)
     summary = record.summary(finished)
     if not options.quiet:
         print(record.describe(summary, params.model_file), file=sys.stderr)
     if options.json:
         print(json.dumps(summary, ensure_ascii=False), flush=True)
     return 0
+
+
+def _tell_failure(key: str, error: BaseException | None) -> int:
+    """Say why a run failed: in a sentence where that is all there is to say, else with the traceback."""
+    reason = ""
+    if isinstance(error, (OSError, FloatingPointError)):
+        reason = f": {error}"
+    else:
+        traceback.print_exception(error)
+    again = f"go on from its last checkpoint by --resume {key[:12]}"
+    print(
+        f"train.py: run {key} failed{reason}; it is recorded all the same, and can {again}", file=sys.stderr
+    )
+    return 1
 
 
 @contextlib.contextmanager

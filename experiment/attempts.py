@@ -74,7 +74,7 @@ def settle(runs: Path, trial: Trial, retries: int) -> Outcome | Trial:
 
 
 def epoch_values(directory: RunDirectory, metric: str) -> list[float]:
-    """Return a metric's value of each epoch, as the run's journal has it."""
+    """Return a metric's values, one an epoch for most, as the run's journal has them."""
     if not directory.metrics_file.exists():
         return []
     return [point.value for point in read_metrics(directory.metrics_file) if point.name == metric]
@@ -107,7 +107,8 @@ def wait_for_lock(directory: RunDirectory) -> None:
 def _outcome(trial: Trial, directory: RunDirectory, run: Mapping[str, Any]) -> Outcome:
     results = read_json(directory.results_file) if directory.results_file.exists() else {}
     values = epoch_values(directory, trial.metric)
-    losses = [value for name in ("loss", "val_loss") for value in epoch_values(directory, name)]
+    names = ("batch_loss", "loss", "val_loss")
+    losses = [value for name in names for value in epoch_values(directory, name)]
     status = run["status"]
     if not all(math.isfinite(loss) for loss in losses):
         status = DIVERGED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,21 +19,34 @@ from experiment.tracking import Tracker
 STEP_POINTS = 1000
 
 
+class Diverged(FloatingPointError):
+    """A loss is NaN or infinite, and ``on-nan`` says to stop then."""
+
+
 class MetricsLogger(keras.callbacks.Callback):
     """Log each epoch's metrics, first to the journal and then to the tracker, at true step and epoch.
 
     ``history`` holds what was logged of each epoch; ``clock`` the seconds, of a monotonic clock, at which
-    each epoch began and the last one ended, logging included.
+    each epoch began and the last one ended, logging included. A loss that is not finite is logged as such;
+    then ``Diverged`` is raised, unless ``on_nan`` is 'continue'.
     """
 
     def __init__(
-        self, tracker: Tracker, journal: MetricsJournal, console: Console, epochs: int, steps_per_epoch: int
+        self,
+        tracker: Tracker,
+        journal: MetricsJournal,
+        console: Console,
+        epochs: int,
+        steps_per_epoch: int,
+        on_nan: str,
     ) -> None:
         super().__init__()
         self._tracker = tracker
         self._journal = journal
         self._console = console
         self._epochs = epochs
+        self._epoch = 1
+        self._stops = on_nan == "stop"
         self._stride = -(-epochs * steps_per_epoch // STEP_POINTS)
         self._step_losses: list[tuple[int, dict[str, float]]] = []
         self.history: dict[str, list[float]] = {}
@@ -41,6 +55,10 @@ class MetricsLogger(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Note when the first epoch began."""
         self.clock.append(time.perf_counter())
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Note which epoch runs, counted from 1."""
+        self._epoch = epoch + 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Log the epoch's metrics, learning rate and seconds; Keras counts epochs from 0, people from 1."""
@@ -53,12 +71,25 @@ class MetricsLogger(keras.callbacks.Callback):
         self._step_losses = []
         self._console.epoch(epoch + 1, self._epochs, metrics)
         self.clock.append(time.perf_counter())
+        for name in ("loss", "val_loss"):
+            self._check(name, metrics.get(name, 0.0), self._step())
 
     def step_losses(self, first_step: int, losses: np.ndarray) -> None:
         """Keep some of the losses float32 [steps] of single steps, counted from ``first_step`` ≥ 1."""
+        wrong = np.flatnonzero(~np.isfinite(losses))[:1] if self._stops else ()
         for step, loss in enumerate(losses, first_step):
-            if step % self._stride == 0:
+            if step % self._stride == 0 or step - first_step in wrong:
                 self._step_losses.append((step, {"batch_loss": float(loss)}))
+        for index in wrong:
+            self._log(self._epoch, self._step_losses)
+            self._check("batch_loss", float(losses[index]), first_step + int(index))
+
+    def _check(self, name: str, value: float, step: int) -> None:
+        if self._stops and not math.isfinite(value):
+            raise Diverged(
+                f"{name} is {value} at step {step}, in epoch {self._epoch}: a lower initial-lr may help, "
+                "and on-nan = 'continue' would train on"
+            )
 
     def log_test(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log the final test metrics, in the SDK's test context."""
@@ -105,21 +136,14 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 class Checkpoints(keras.callbacks.Callback):
     """Write a checkpoint after each epoch, once its metrics are in the journal."""
 
-    def __init__(
-        self,
-        folder: Path,
-        logger: MetricsLogger,
-        stopping: EarlyStopping | None,
-        notify: Callable[[str], None],
-    ) -> None:
+    def __init__(self, folder: Path, logger: MetricsLogger, stopping: EarlyStopping | None) -> None:
         super().__init__()
         self._folder = folder
         self._logger = logger
         self._stopping = stopping
-        self._notify = notify
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Write; a disk that is full costs this checkpoint, not the run."""
+        """Write; a disk that is full ends the run while its archive can still be built."""
         stopping = self._stopping
         checkpoint = Checkpoint(
             epochs=epoch + 1,
@@ -132,10 +156,7 @@ class Checkpoints(keras.callbacks.Callback):
                 "stopped": bool(self.model.stop_training),
             },
         )
-        try:
-            write_checkpoint(self._folder, checkpoint)
-        except OSError as error:
-            self._notify(f"no checkpoint after epoch {epoch + 1}: {error.strerror}; the one before is whole")
+        write_checkpoint(self._folder, checkpoint)
 
 
 def early_stopping(

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from experiment.rundir import atomic_path, sync_folder
+from experiment.rundir import RUN_BYTES, atomic_path, check_space, sync_folder
 
 KEPT = 2
 
@@ -38,13 +38,14 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint whole, then drop all but the newest KEPT.
 
     Raises:
-        OSError: no space, say; the earlier checkpoints are untouched.
+        OSError: no space for it, or none for the end of the run after it; the earlier ones are untouched.
     """
     arrays = {
         f"{group}_{number:05}": array
         for group in ("weights", "optimizer", "best_weights")
         for number, array in enumerate(getattr(checkpoint, group))
     }
+    check_space(folder, RUN_BYTES + sum(array.nbytes for array in arrays.values()))
     state = np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8)
     with atomic_path(folder / f"{checkpoint.epochs:06}.npz") as beside, beside.open("wb") as file:
         np.savez(file, state=state, allow_pickle=False, **arrays)

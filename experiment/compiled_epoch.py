@@ -8,7 +8,6 @@ gathers, scales and trains on batch after batch inside a ``tf.while_loop``. It t
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from experiment import dropout, programs
 from experiment.data import Examples
 
 XLA, GRAPH, OFF = "xla", "graph", "off"
@@ -34,19 +34,11 @@ def choose(model: keras.Model) -> str:
 
     Everything in XLA on a GPU. On a CPU, XLA runs convolutions some 30 times slower than oneDNN, and
     TensorFlow's random numbers some 100 times slower than outside: such models run as a plain graph; Dropout
-    alone is drawn another way (see ``_dropout_by_step``).
+    alone is drawn another way (see ``experiment.dropout``).
     """
     if tf.config.list_physical_devices("GPU"):
         return XLA
-    return GRAPH if any(_is_slow_in_xla(layer) for layer in walk(model)) else XLA
-
-
-def walk(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers of a model, those of nested models included."""
-    for layer in model.layers:
-        yield layer
-        if hasattr(layer, "layers"):
-            yield from walk(layer)
+    return GRAPH if any(_is_slow_in_xla(layer) for layer in programs.walk(model)) else XLA
 
 
 def random_states(layer: keras.layers.Layer) -> list[Any]:
@@ -63,7 +55,8 @@ def input_shape(model: keras.Model, examples: Examples) -> tuple[int, ...]:
 class Trainer:
     """Takes the place of a model's ``train_function``: trains on a block of an epoch at each call.
 
-    Constructing it compiles the program, by running it on a block without a step.
+    Constructing it compiles the program, unless a model of the same architecture had it compiled before, by
+    running it on a block without a step.
 
     Args:
         model: built, compiled, its metrics and optimizer built.
@@ -97,9 +90,15 @@ class Trainer:
         self.block_steps = min(self._steps, _block_steps(model, batch_size, compiled))
         self.blocks_per_epoch = max(1, math.ceil(self._steps / max(1, self.block_steps)))
         self.block_length = self.block_steps * batch_size + self._rest
-        self._program = _program(model, examples, classes, batch_size, self._rest, compiled)
-        with _dropout_by_step(model, seed, compiled):
-            self._run((np.zeros(self.block_length, np.int32), 0, False))
+        self._inputs = (*_resident(examples, model), *programs.values(model, seed))
+        signature = [*map(tf.TensorSpec.from_tensor, self._inputs), *_block_specs(self.block_length)]
+        setting = ["train", list(map(str, signature)), classes, batch_size, self._rest, compiled]
+        self._program = programs.shared_program(
+            model,
+            setting,
+            lambda: _training(model, signature, classes, batch_size, self._rest, compiled),
+        )
+        self._run((np.zeros(self.block_length, np.int32), 0, False))
 
     def _cut(self, order: np.ndarray) -> Iterator[Block]:
         """Cut an epoch's order int32 [N] into blocks, all of one length."""
@@ -122,7 +121,7 @@ class Trainer:
         return self._model.get_metrics_result()
 
     def _run(self, block: Block) -> tf.Tensor:
-        return self._program(*(tf.convert_to_tensor(part) for part in block))
+        return self._program(self._model, *self._inputs, *(tf.convert_to_tensor(part) for part in block))
 
 
 class Evaluator:
@@ -130,11 +129,88 @@ class Evaluator:
 
     def __init__(self, model: keras.Model, examples: Examples, classes: int, compiled: str) -> None:
         self._model = model
-        convolutions = compiled == GRAPH
-        batch_size = CONVOLUTION_EVALUATION_BATCH if convolutions else EVALUATION_BATCH
-        images, labels = _resident(examples, model)
-        rest = len(examples) % batch_size
+        batch_size = CONVOLUTION_EVALUATION_BATCH if compiled == GRAPH else EVALUATION_BATCH
+        self._inputs = _resident(examples, model)
+        signature = list(map(tf.TensorSpec.from_tensor, self._inputs))
+        setting = ["evaluate", list(map(str, signature)), classes, batch_size, compiled]
+        self._program = programs.shared_program(
+            model, setting, lambda: _evaluation(model, signature, classes, batch_size, compiled)
+        )
 
+    def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
+        """Evaluate; return the metrics."""
+        next(iterator)
+        self._program(self._model, *self._inputs)
+        return self._model.get_metrics_result()
+
+
+def _training(
+    model: keras.Model, signature: list[Any], classes: int, batch_size: int, rest: int, compiled: str
+) -> Callable[..., tf.Tensor]:
+    """Build the program, whose inputs its signature lists; it returns losses float [steps + 1]."""
+    variables = model.trainable_variables
+    algorithm = dropout.XLA_ALGORITHM if compiled == XLA else dropout.GRAPH_ALGORITHM
+
+    def train_on(pixels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            logits = model(pixels, training=True)
+            loss = model.compute_loss(pixels, targets, logits, training=True)
+            scaled = model.optimizer.scale_loss(loss)
+        model.optimizer.apply(tape.gradient(scaled, variables), variables)
+        _loss_tracker(model).update_state(loss, sample_weight=tf.shape(pixels)[0])
+        model.compute_metrics(pixels, targets, logits)
+        return loss
+
+    def record(losses: tf.Tensor, at: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
+        return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
+
+    def run(
+        images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, steps: tf.Tensor, has_rest: tf.Tensor
+    ) -> tf.Tensor:
+        def step(at: tf.Tensor, losses: tf.Tensor, size: int) -> tf.Tensor:
+            indices = tf.slice(order, [at * batch_size], [size])
+            batch = _prepare(tf.gather(images, indices), tf.gather(labels, indices), classes)
+            return record(losses, at, train_on(*batch))
+
+        most = order.shape[0] // batch_size
+        at, losses = tf.constant(0), tf.zeros([most + 1], keras.config.floatx())
+        if most:
+            at, losses = tf.while_loop(
+                lambda at, _: at < steps,
+                lambda at, losses: (at + 1, step(at, losses, batch_size)),
+                (at, losses),
+            )
+        if rest:
+            # The last batch is smaller. Compiled apart it needs no padding, which batch statistics would see.
+            losses = tf.cond(has_rest, lambda: step(at, losses, rest), lambda: losses)
+        return losses
+
+    @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
+    def program(
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        schedule: tf.Tensor,
+        rates: tf.Tensor,
+        seed: tf.Tensor,
+        order: tf.Tensor,
+        steps: tf.Tensor,
+        has_rest: tf.Tensor,
+    ) -> tf.Tensor:
+        with programs.given(model, schedule, rates, seed, algorithm):
+            return run(images, labels, order, steps, has_rest)
+
+    return program
+
+
+def _evaluation(
+    model: keras.Model, signature: list[Any], classes: int, batch_size: int, compiled: str
+) -> Callable[..., None]:
+    """Build the program: (images, labels) into the model's metrics."""
+    rest = signature[0].shape[0] % batch_size
+    whole = signature[0].shape[0] - rest
+
+    @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
+    def program(images: tf.Tensor, labels: tf.Tensor) -> None:
         def step(start: tf.Tensor, size: int) -> None:
             pixels, targets = _prepare(
                 tf.slice(images, [start] + [0] * (len(images.shape) - 1), [size, *images.shape[1:]]),
@@ -146,67 +222,20 @@ class Evaluator:
             _loss_tracker(model).update_state(loss, sample_weight=size)
             model.compute_metrics(pixels, targets, logits)
 
-        @tf.function(jit_compile=compiled == XLA, autograph=False)
-        def program() -> None:
-            def body(start: tf.Tensor) -> tuple[tf.Tensor]:
-                step(start, batch_size)
-                return (start + batch_size,)
+        def body(start: tf.Tensor) -> tuple[tf.Tensor]:
+            step(start, batch_size)
+            return (start + batch_size,)
 
-            whole = len(examples) - rest
-            if whole:
-                tf.while_loop(lambda start: start < whole, body, (tf.constant(0),))
-            if rest:
-                step(tf.constant(whole), rest)
-
-        self._program = program
-
-    def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
-        """Evaluate; return the metrics."""
-        next(iterator)
-        self._program()
-        return self._model.get_metrics_result()
-
-
-def _program(
-    model: keras.Model, examples: Examples, classes: int, batch_size: int, rest: int, compiled: str
-) -> Callable[..., tf.Tensor]:
-    """Build the program: (order, full steps, has rest) to losses float [steps + 1]."""
-    images, labels = _resident(examples, model)
-    variables = model.trainable_variables
-
-    def step(indices: tf.Tensor) -> tf.Tensor:
-        pixels, targets = _prepare(tf.gather(images, indices), tf.gather(labels, indices), classes)
-        with tf.GradientTape() as tape:
-            logits = model(pixels, training=True)
-            loss = model.compute_loss(pixels, targets, logits, training=True)
-            scaled = model.optimizer.scale_loss(loss)
-        model.optimizer.apply(tape.gradient(scaled, variables), variables)
-        _loss_tracker(model).update_state(loss, sample_weight=tf.shape(indices)[0])
-        model.compute_metrics(pixels, targets, logits)
-        return loss
-
-    def record(losses: tf.Tensor, at: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
-        return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
-
-    @tf.function(jit_compile=compiled == XLA, autograph=False)
-    def program(order: tf.Tensor, steps: tf.Tensor, has_rest: tf.Tensor) -> tf.Tensor:
-        def body(at: tf.Tensor, losses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return at + 1, record(losses, at, step(tf.slice(order, [at * batch_size], [batch_size])))
-
-        most = order.shape[0] // batch_size
-        at, losses = tf.constant(0), tf.zeros([most + 1], keras.config.floatx())
-        if most:
-            at, losses = tf.while_loop(lambda at, _: at < steps, body, (at, losses))
+        if whole:
+            tf.while_loop(lambda start: start < whole, body, (tf.constant(0),))
         if rest:
-            # The last batch is smaller. Compiled apart it needs no padding, which batch statistics would see.
-            losses = tf.cond(
-                has_rest,
-                lambda: record(losses, at, step(tf.slice(order, [at * batch_size], [rest]))),
-                lambda: losses,
-            )
-        return losses
+            step(tf.constant(whole), rest)
 
     return program
+
+
+def _block_specs(length: int) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec([length], tf.int32), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.bool)]
 
 
 def _resident(examples: Examples, model: keras.Model) -> tuple[tf.Tensor, tf.Tensor]:
@@ -234,61 +263,4 @@ def _block_steps(model: keras.Model, batch_size: int, compiled: str) -> int:
 def _is_slow_in_xla(layer: keras.layers.Layer) -> bool:
     if "Conv" in type(layer).__name__ or isinstance(layer, keras.layers.RNN):
         return True
-    return bool(random_states(layer)) and not hasattr(layer, "layers") and not _is_dropout(layer)
-
-
-def _is_dropout(layer: keras.layers.Layer) -> bool:
-    return type(layer) is keras.layers.Dropout  # not its subclasses, which draw in ways of their own
-
-
-@contextlib.contextmanager
-def _dropout_by_step(model: keras.Model, seed: int, compiled: str) -> Iterator[None]:
-    """While tracing, let Dropout layers draw masks from (seed, layer, step) instead of a state of their own.
-
-    XLA on a CPU takes 1.3 s an epoch for TensorFlow's default generator and 9 ms for threefry.
-    """
-    layers = [layer for layer in walk(model) if _is_dropout(layer)]
-    for number, layer in enumerate(layers):
-        layer.call = _dropout(layer, seed, number, model.optimizer.iterations, compiled)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.call
-
-
-def _dropout(layer: Any, seed: int, number: int, iterations: Any, compiled: str) -> Callable[..., tf.Tensor]:
-    algorithm = "threefry" if compiled == XLA else "philox"
-
-    def call(inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if not training or layer.rate == 0:
-            return inputs
-        shape = tf.shape(inputs) if layer.noise_shape is None else _noise_shape(inputs, layer.noise_shape)
-        step = tf.cast(iterations.value, tf.int32)
-        key = tf.stack([tf.constant(seed ^ (number * 0x9E3779B1 & 0x7FFFFFFF), tf.int32), step])
-        keep = _keep_mask(shape, key, layer.rate, algorithm)
-        return tf.where(keep, inputs / (1 - layer.rate), tf.zeros_like(inputs))
-
-    return call
-
-
-def _keep_mask(shape: tf.Tensor, key: tf.Tensor, rate: float, algorithm: str) -> tf.Tensor:
-    """Return a mask bool of a shape, true with probability 1 − rate.
-
-    Eight random bits a unit suffice where the rate is a multiple of 1/256; otherwise 32 are drawn.
-    """
-    eighth = rate * 256
-    if eighth == int(eighth):
-        count = tf.reduce_prod(shape)
-        words = tf.random.stateless_uniform(
-            [(count + 3) // 4], key, minval=None, maxval=None, dtype=tf.int32, alg=algorithm
-        )
-        bytes_ = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:count]
-        return tf.reshape(bytes_ >= tf.cast(int(eighth), tf.uint8), shape)
-    words = tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=tf.int32, alg=algorithm)
-    return words >= tf.constant(int(round(rate * 2**32)) - 2**31, tf.int32)
-
-
-def _noise_shape(inputs: tf.Tensor, noise_shape: tuple[int | None, ...]) -> tf.Tensor:
-    actual = tf.shape(inputs)
-    return tf.stack([actual[axis] if size is None else size for axis, size in enumerate(noise_shape)])
+    return bool(random_states(layer)) and not hasattr(layer, "layers") and not dropout.is_dropout(layer)

@@ -87,8 +87,8 @@ def train_and_evaluate(
         facts["sweep"] = options.trial.facts()
     key = options.trial.key if options.trial else tracking.new_key()
     directory = resume or rundir.RunDirectory(options.runs / key)
-    directory.create()
     where = _destination(params, options, directory.key, secrets)
+    directory.create()
     if resume:
         # The server refuses a second start under the same key; `upload` sends what it lacks afterwards.
         run = rundir.read_json(directory.run_file)
@@ -122,13 +122,15 @@ def train_and_evaluate(
 
         steps = math.ceil(len(split.train) / get_parameter("batch-size"))
         journal = rundir.MetricsJournal(directory.metrics_file)
-        logger = callbacks.MetricsLogger(tracker, journal, console, get_parameter("epochs"), steps)
+        logger = callbacks.MetricsLogger(
+            tracker, journal, console, get_parameter("epochs"), steps, get_parameter("on-nan")
+        )
         logger.history = checkpoint.state["history"] if checkpoint else {}
         stopping = callbacks.early_stopping(get_parameter, checkpoint)
         done = checkpoint.epochs if checkpoint else 0
         if checkpoint and checkpoint.state["stopped"]:
             done = get_parameter("epochs")
-        saving = callbacks.Checkpoints(directory.checkpoints, logger, stopping, console.notice)
+        saving = callbacks.Checkpoints(directory.checkpoints, logger, stopping)
         console.start(get_parameter("epochs"), done)
         started = time.perf_counter()
         training = trainer.fit(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import math
 import os
+import shutil
 import socket
 import tempfile
 import time
@@ -16,6 +18,8 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+# For the saved model, figures and predictions of a run, and all of it once more in its archive.
+RUN_BYTES = 48_000_000
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 
 
@@ -68,9 +72,10 @@ class RunDirectory:
         """Make the directory and its folders.
 
         Raises:
-            ValueError: the place cannot be written to.
+            ValueError: the place cannot be written to, or has too little space.
         """
         try:
+            check_space(self.path, RUN_BYTES)
             for folder in (self.checkpoints, self.model, self.figures, self.segments):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -130,13 +135,16 @@ class MetricsJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        _drop_torn_line(path)  # before it is read: a line that lacks its end alone would count as written
         self._written = {(point.name, point.step) for point in read_metrics(path)} if path.exists() else set()
-        _drop_torn_line(path)
 
     def append(self, points: Iterable[Point]) -> list[Point]:
         """Write the points that are new, fsync, and return them."""
-        fresh = [point for point in points if (point.name, point.step) not in self._written]
-        self._written.update((point.name, point.step) for point in fresh)
+        fresh = []
+        for point in points:
+            if (point.name, point.step) not in self._written:
+                self._written.add((point.name, point.step))
+                fresh.append(point)
         with self._path.open("ab") as file:
             for point in fresh:
                 file.write(_encode(dataclasses.asdict(point)) + b"\n")
@@ -204,6 +212,19 @@ def waiting_runs(runs: Path) -> list[RunDirectory]:
             if read_json(directory.run_file).get("status") == RUNNING and not directory.is_alive():
                 found.append(directory)
     return found
+
+
+def check_space(path: Path, needed: int) -> None:
+    """Make sure that the disk which holds, or would hold, a path has so many bytes free.
+
+    Raises:
+        OSError: it has not.
+    """
+    place = next(folder for folder in (path, *path.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        reason = f"no space left on the disk: {free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB are needed"
+        raise OSError(errno.ENOSPC, reason, str(path))
 
 
 def read_json(path: Path) -> dict[str, Any]:

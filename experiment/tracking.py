@@ -18,6 +18,7 @@ from typing import Any
 AUTO, ONLINE, OFFLINE, DISABLED = MODES = ("auto", "online", "offline", "disabled")
 PROBE_SECONDS = 3.0
 HANDSHAKE_SECONDS = 5.5
+NAME_CHARACTERS = 100
 PROJECT = "keras-image-classifiers"
 
 # Read by the SDK when it's imported. Its automatic logging sends 315 parameter messages beside 9 real ones,
@@ -151,7 +152,16 @@ def api_key() -> str | None:
 
 
 def destination(name: str, tags: Sequence[str], workspace: str | None, project: str | None) -> Destination:
-    """Complete a destination from what the SDK is configured with."""
+    """Complete a destination from what the SDK is configured with.
+
+    Raises:
+        ValueError: a name or tag is longer than NAME_CHARACTERS: it would be cut somewhere on its way.
+    """
+    for kind, text in (("name", name), *(("tag", tag) for tag in tags)):
+        if len(text) > NAME_CHARACTERS:
+            raise ValueError(
+                f"{kind} = '{text[:20]}…' has {len(text)} characters; at most {NAME_CHARACTERS} are allowed"
+            )
     config = import_comet().config.get_config()
     return Destination(
         workspace or config["comet.workspace"] or None,

@@ -35,10 +35,14 @@ def _check_validation(value: object) -> object:
 
 
 def _check_model_file(value: object) -> object:
-    """Accept a bare file name that ends in .h5 or .keras."""
-    if isinstance(value, str) and re.fullmatch(r"[^/\\\0]+\.(h5|keras)", value):
+    """Accept a bare file name that ends in .h5 or .keras, short enough for one that is written beside it."""
+    if (
+        isinstance(value, str)
+        and re.fullmatch(r"[^/\\\0]+\.(h5|keras)", value)
+        and len(value.encode()) <= 200
+    ):
         return value
-    raise ValueError("should be a file name without a folder, ending in .h5 or .keras")
+    raise ValueError("should be a file name without a folder, of 200 bytes at most, ending in .h5 or .keras")
 
 
 _MLP = When("model mlp", lambda params: params.model == "mlp")
@@ -100,6 +104,9 @@ class Params(BaseModel):
         bool, Field(description="stop when val_loss no longer falls, and keep the best weights")
     ] = False
     patience: Annotated[int, Field(ge=0, description="epochs without a lower val_loss"), _STOPPING] = 5
+    on_nan: Annotated[
+        Literal["stop", "continue"], Field(description="what to do when a loss is NaN or infinite")
+    ] = "stop"
     seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, order and dropout")] = 0
     compile: Annotated[
         Literal["auto", "xla", "graph", "off"],

@@ -30,7 +30,9 @@ ALLOWED = {
         *("experiment.attempts", "experiment.rundir", "experiment.sweep_points", "experiment.trial"),
         "params.spec",
     },
-    "experiment.compiled_epoch": {"experiment.data"},
+    "experiment.dropout": set(),
+    "experiment.programs": {"experiment.dropout"},
+    "experiment.compiled_epoch": {"experiment.data", "experiment.dropout", "experiment.programs"},
     "experiment.trainer": {"experiment.compiled_epoch", "experiment.data", "experiment.memory"},
     "experiment.callbacks": {
         *("experiment.checkpoints", "experiment.console", "experiment.rundir", "experiment.tracking"),
@@ -38,7 +40,7 @@ ALLOWED = {
     "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},
     "experiment.lifecycle": {
         *("experiment.archives", "experiment.console", "experiment.provenance"),
-        *("experiment.rundir", "experiment.tracking"),
+        *("experiment.rundir", "experiment.tracking", "experiment.upload"),
     },
 }
 WITHOUT_TENSORFLOW = [

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -69,17 +70,16 @@ def swept(digits_file, tmp_path_factory):
 
 
 def block_saving(file, runs, digits_file) -> None:
-    """Put folders where the models of the second point's trials would be saved, at any attempt."""
+    """Put a folder where the model of the second point's first trial would be saved, at either attempt."""
     base = Params(epochs=3)
     sweep = read_sweep(str(file), base)
     plan = Plan(sweep, base, data.load_arrays(str(digits_file)).fingerprint, runs, 2, None)
     plan.points = points(sweep, base)
     with plan.exclusive():
         plan.save()
-    for trial in plan.trials(2):
-        for attempt in (1, 2):
-            key = dataclasses.replace(trial, attempt=attempt).key
-            (runs / key / "model" / base.model_file).mkdir(parents=True)
+    for attempt in (1, 2):
+        key = dataclasses.replace(plan.trials(2)[0], attempt=attempt).key
+        (runs / key / "model" / base.model_file).mkdir(parents=True)
 
 
 def test_every_trial_is_a_whole_run_of_its_own(swept):
@@ -105,7 +105,7 @@ def test_the_best_point_is_first_and_has_a_mean_over_seeds(swept):
     best = swept[2]["best"]
     assert best["point"]["initial-lr"] == 0.01
     assert best["score"] == pytest.approx(sum(best["scores"]) / 2)
-    assert best["deviation"] > 0
+    assert best["deviation"] == pytest.approx(statistics.stdev(best["scores"]))
     assert len(best["keys"]) == 2
     assert "--initial-lr" not in swept[2]["rerun"]  # the default
 
@@ -120,11 +120,11 @@ def test_a_trial_that_diverges_is_a_result_and_not_tried_again(swept):
 def test_a_trial_that_fails_is_tried_again_and_then_recorded_with_its_error(swept):
     folder, done, summary, _ = swept
     failed = [run for run in runs_of(folder) if run["sweep"]["point"]["initial-lr"] == 0.02]
-    assert sorted(run["sweep"]["attempt"] for run in failed) == [1, 1, 2, 2]
-    assert {run["status"] for run in failed} == {"failed"}
-    assert summary["failed"] == 2
+    states = sorted((run["sweep"]["seed"], run["sweep"]["attempt"], run["status"]) for run in failed)
+    assert states == [(0, 1, "failed"), (0, 2, "failed"), (1, 1, "finished")]
+    assert summary["failed"] == 1
     assert any("Is a directory" in error for error in summary["errors"])
-    assert done.stderr.count("is tried again") == 2
+    assert done.stderr.count("is tried again") == 1
     assert done.returncode == 0
 
 

@@ -5,6 +5,7 @@ python train.py                                    the tutorial's network on MNI
 python train.py --epochs 5 --optimizer adam        any parameter is a flag
 python train.py --params mnist-cnn                 a parameter file, or one of params/ by its name
 python train.py --rerun RUN                        repeat a run, and say whether it came out the same
+python train.py --sweep tutorial --epochs 5        many runs: a sweep file, or one of params/sweeps/
 """
 
 from __future__ import annotations
@@ -12,26 +13,27 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import signal
 import sys
+import threading
 import traceback
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiment.command_line import Parser, leave
+from experiment.command_line import leave
+from experiment.train_options import build_parser, check_together
 from params.load import NAMES, check_params, load_params
-from params.spec import Params, condition
+from params.spec import Params
 
 if TYPE_CHECKING:
     from experiment.original import Original
     from experiment.rundir import RunDirectory
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-MODES = ("auto", "online", "offline", "disabled")
+PATIENCE_SECONDS = 30.0  # for a sweep's workers to close their runs after a signal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,55 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 failed or a rerun is different, 2 bad input, 128 + signal interrupted.
     """
-    parser = build_parser()
+    parser = build_parser(__doc__ or "")
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     flags = {name: getattr(options, name) for name in NAMES if getattr(options, name) is not None}
     try:
-        if options.resume and options.rerun:
-            raise ValueError("--resume goes on with a run, --rerun repeats it: give one of them")
+        check_together(options)
         if options.resume:
             return _resume(options, flags)
         if options.rerun:
             return _rerun(options, flags)
+        if options.sweep:
+            return _sweep(load_params(options.params, flags), options)
         return _train(load_params(options.params, flags), options)
     except ValueError as error:
         parser.error(str(error))
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: options by hand, one flag for each parameter from its declaration."""
-    parser = Parser(
-        prog="train.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--params", metavar="FILE", help="TOML file, or the name of one in params/")
-    parser.add_argument("--mode", choices=MODES, default="auto", help="auto: online if an API key is set")
-    parser.add_argument("--name", help="name of the run (default: dataset, model, optimizer, key)")
-    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="tag; may be repeated")
-    parser.add_argument("--workspace", help="Comet workspace (default: COMET_WORKSPACE)")
-    parser.add_argument("--project", help="Comet project (default: COMET_PROJECT_NAME)")
-    parser.add_argument("--register", metavar="NAME", help="make the model a version of NAME in the registry")
-    parser.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
-    parser.add_argument(
-        "--rerun", metavar="RUN", help="repeat a run, or an archive, and say if it is the same"
-    )
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of run directories")
-    parser.add_argument(
-        "--memory-gb",
-        type=_gigabytes,
-        metavar="GB",
-        help="memory that a folder's pictures may take; more are read batch by batch (default: half)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
-    group = parser.add_argument_group("parameters (logged; also the names in TOML files)")
-    for name in NAMES:
-        field = Params.model_fields[name.replace("-", "_")]
-        when = condition(name.replace("-", "_"))
-        help_text = (
-            f"{field.description} (default: {_shown(field.default)}{f'; with {when.text}' if when else ''})"
-        )
-        group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text)
-    return parser
 
 
 def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
@@ -136,6 +103,45 @@ def _read_environment() -> None:
     load_dotenv(find_dotenv(usecwd=True))
 
 
+def _sweep(params: Params, options: argparse.Namespace) -> int:
+    """Run a sweep, or what is left of it; a signal ends it in order."""
+    _read_environment()
+    from experiment import sweep, sweep_ranking
+
+    received: list[int] = []
+    settings = sweep.Settings(
+        runs=Path(options.runs),
+        mode=options.mode,
+        tags=options.tag,
+        workspace=options.workspace,
+        project=options.project,
+        repeats=options.seeds,
+        workers=options.workers,
+        scheduler=options.scheduler,
+        address=options.ray_address,
+        quiet=options.quiet,
+    )
+
+    def end(number: int) -> None:
+        received.append(number)
+        settings.stop.set()
+        # Where the signal reached Ray's own processes too, there may be nobody left to end in order.
+        cut = threading.Timer(PATIENCE_SECONDS, os._exit, [128 + number])
+        cut.daemon = True
+        cut.start()
+
+    with _on_first_signal(end):
+        summary = sweep.run_sweep(options.sweep, params, settings)
+    if not options.quiet:
+        sweep_ranking.describe(summary)
+    if options.json:
+        print(json.dumps(summary, ensure_ascii=False), flush=True)
+    if received:
+        print(f"train.py: signal {received[0]}; the same command goes on", file=sys.stderr)
+        return 128 + received[0]
+    return 0 if summary["best"] and not summary["unfinished"] else 1
+
+
 def _train(
     params: Params,
     options: argparse.Namespace,
@@ -163,8 +169,12 @@ def _train(
     )
     if waiting := waiting_runs(run_options.runs):
         print(f"{len(waiting)} killed run(s) wait: python -m experiment recover --all", file=sys.stderr)
+
+    def interrupt(number: int) -> None:
+        raise Interrupted(number)
+
     try:
-        with _signals_raise(Interrupted):
+        with _on_first_signal(interrupt):
             finished = run.train_and_evaluate(params, options=run_options, resume=resume, original=original)
     except Interrupted as interruption:
         print(f"train.py: {interruption}", file=sys.stderr)
@@ -194,13 +204,13 @@ def _tell_failure(key: str, error: BaseException | None) -> int:
 
 
 @contextlib.contextmanager
-def _signals_raise(kind: type[BaseException]) -> Iterator[None]:
-    """Let the first SIGINT, SIGTERM or SIGHUP raise ``kind(number)``, and a second one end the process."""
+def _on_first_signal(act: Callable[[int], None]) -> Iterator[None]:
+    """Let the first SIGINT, SIGTERM or SIGHUP call ``act(number)``, and a second one end the process."""
 
     def handle(number: int, frame: types.FrameType | None) -> None:  # noqa: ARG001
         for each in SIGNALS:
             signal.signal(each, lambda number, frame: os._exit(128 + number))  # noqa: ARG005
-        raise kind(number)
+        act(number)
 
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
@@ -208,24 +218,6 @@ def _signals_raise(kind: type[BaseException]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _gigabytes(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' should be a number greater than 0")
-    return value
-
-
-def _shown(value: object) -> object:
-    return "off" if value is False else "on" if value is True else value
-
-
-def _metavar(annotation: Any) -> str:
-    choices = getattr(annotation, "__args__", ())
-    if choices and all(isinstance(choice, str) for choice in choices):
-        return "|".join(choices)
-    return {int: "INT", float: "FLOAT", bool: "BOOL"}.get(annotation, "VALUE")
 
 
 if __name__ == "__main__":

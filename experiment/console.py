@@ -34,10 +34,19 @@ def without_stderr() -> Iterator[None]:
 
 
 class Console:
-    """Writes notices, progress and the summary to stderr; each secret it knows is left out."""
+    """Writes notices, progress and the summary to stderr; each secret it knows is left out.
 
-    def __init__(self, quiet: bool = False, secrets: tuple[str | None, ...] = ()) -> None:
+    ``on_notice`` is called with each notice instead, where a run is one of many.
+    """
+
+    def __init__(
+        self,
+        quiet: bool = False,
+        secrets: tuple[str | None, ...] = (),
+        on_notice: Callable[[str], None] | None = None,
+    ) -> None:
         self._quiet = quiet
+        self._on_notice = on_notice
         self._secrets = secrets
         self._progress: Any = None
         self._task: Any = None
@@ -49,7 +58,10 @@ class Console:
         if text in self.notices:
             return
         self.notices.append(text)
-        self._line(f"notice: {text}")
+        if self._on_notice:
+            self._on_notice(text)
+        else:
+            self._line(f"notice: {text}")
 
     def say(self, text: str) -> None:
         """Say what a user may want to know."""

@@ -15,6 +15,7 @@ from experiment import bundle as bundles
 from experiment import calibration, figures, provenance, tracking, verdict
 from experiment.data import Dataset
 from experiment.rundir import RunDirectory, RunRecord, atomic_path, write_json
+from experiment.trial import Trial
 from params.load import write_params
 from params.spec import Params
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from experiment.trainer import Evaluation, Training
 
 STARTED = time.perf_counter()
+_restarted: float | None = None
 
 
 def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:
@@ -203,6 +205,19 @@ def log_results(
     figures.log_curves(tracker, folder / "curves.png", logger.history)
 
 
+def log_trial(
+    tracker: tracking.Tracker, trial: Trial, history: Mapping[str, Any], results: Mapping[str, Any]
+) -> None:
+    """Log a trial's score and point under the names that Comet's optimizer panels read.
+
+    The SDK's own ``log_optimization`` would log the metric and the parameters a second time: it gets neither.
+    """
+    score = trial.score(history.get(trial.metric) or [results[trial.metric]])
+    objective = trial.objective.replace("mize", "mum")  # its word for what the sweep file calls maximize
+    tracker.log_optimization(trial.sweep, trial.metric, None, None, objective)
+    tracker.log_others(trial.others(score))
+
+
 def log_model(
     tracker: tracking.Tracker, saved: Path, bundle: Path, register: str | None, notify: Callable[[str], None]
 ) -> None:
@@ -265,8 +280,16 @@ def describe(facts: Mapping[str, Any], model_file: str) -> str:
     return "\n".join(lines)
 
 
+def restart_clock() -> None:
+    """Let ``process_seconds`` count from now: another run begins in the same process."""
+    global _restarted
+    _restarted = time.perf_counter()
+
+
 def process_seconds() -> float:
     """Return the seconds since this process began, or since this module's import where /proc is missing."""
+    if _restarted is not None:
+        return time.perf_counter() - _restarted
     try:
         fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         began = int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -25,9 +25,12 @@ from experiment import (
 )
 from experiment.console import Console, without_stderr
 from experiment.lifecycle import recorded
+from experiment.trial import Trial
 from params.spec import Params
 
 if TYPE_CHECKING:
+    import keras
+
     from experiment.models import ModelBuilder
     from experiment.original import Original
 
@@ -40,7 +43,11 @@ STREAMED = "the pictures exceed their memory budget (--memory-gb), so they are r
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What does not change a run's result: where it lies, what it is called, who is told of it."""
+    """What does not change a run's result: where it lies, what it is called, who is told of it.
+
+    ``trial`` is the run's place in a sweep; ``callbacks`` are told of epochs once those are safely on disk;
+    ``on_notice`` is called with each notice instead of printing it.
+    """
 
     mode: str = tracking.AUTO
     runs: Path = Path("runs")
@@ -51,13 +58,16 @@ class Options:
     register: str | None = None
     quiet: bool = False
     memory_gb: float | None = None
+    trial: Trial | None = None
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    on_notice: Callable[[str], None] | None = None
 
 
 def train_and_evaluate(
     params: Params,
     *,
     build_model: ModelBuilder | None = None,
-    dataset: Mapping[str, np.ndarray] | None = None,
+    dataset: Mapping[str, np.ndarray] | data.Arrays | None = None,
     options: Options | None = None,
     resume: rundir.RunDirectory | None = None,
     original: Original | None = None,
@@ -70,7 +80,8 @@ def train_and_evaluate(
             model over float32 pixels in 0–1, [N, …] of any shape that holds H·W·C values, with logits
             [N, classes]. By default the one that the parameter ``model`` names.
         dataset: arrays in Keras' layout: x_train, x_test uint8 [N, H, W] or [N, H, W, C], y_train, y_test
-            integers [N]. By default the set that the parameter ``dataset`` names.
+            integers [N], or a set that ``data.load_arrays`` read. By default the set that the parameter
+            ``dataset`` names.
         options: where the run lies, its name, its tracking.
         resume: a run to go on with from its last checkpoint, under its own key and parameters.
         original: a run that this one repeats and is compared with at its end; ``results`` holds the verdict.
@@ -83,7 +94,7 @@ def train_and_evaluate(
     options = options or Options()
     mode = tracking.resolve_mode(options.mode)
     secrets = (tracking.api_key(),)
-    console = Console(options.quiet, secrets)
+    console = Console(options.quiet, secrets, options.on_notice)
     arrays, inspection = _open(params, dataset, console)
     source, params = params.dataset, _resolve(params, arrays)
     values = params.applicable()
@@ -95,7 +106,10 @@ def train_and_evaluate(
         check_resumable(resume, params, facts, console.notice)
     if original:
         facts["rerun"] = rerun.announce(original, values, facts, console.say)
-    directory = resume or rundir.RunDirectory(options.runs / tracking.new_key())
+    if options.trial:
+        facts["sweep"] = options.trial.facts()
+    key = options.trial.key if options.trial else tracking.new_key()
+    directory = resume or rundir.RunDirectory(options.runs / key)
     where = _destination(params, options, directory.key, secrets)
     directory.create()
     if resume:
@@ -155,7 +169,7 @@ def train_and_evaluate(
             model,
             split,
             get_parameter,
-            [*([stopping] if stopping else []), logger, saving],
+            [*([stopping] if stopping else []), logger, saving, *options.callbacks],
             done,
             on_step_losses=logger.step_losses,
         )
@@ -178,6 +192,8 @@ def train_and_evaluate(
         if original:
             results["rerun"] = facts["rerun"] | verdict.judge(original, directory)
             verdict.log_verdict(tracker, results["rerun"])
+        if options.trial:
+            record.log_trial(tracker, options.trial, logger.history, results)
         record.log_weights(tracker, model)
         bundle = record.write_bundle(directory, saved, split, parameters.logged(), results)
         record.log_model(tracker, saved, bundle, options.register, console.notice)
@@ -187,12 +203,14 @@ def train_and_evaluate(
 
 
 def _open(
-    params: Params, dataset: Mapping[str, np.ndarray] | None, console: Console
+    params: Params, dataset: Mapping[str, np.ndarray] | data.Arrays | None, console: Console
 ) -> tuple[data.Arrays, image_folder.Inspection | None]:
     """Return a set's arrays, and what was found in it where it is a folder of pictures.
 
     Those stay on disk here; the run itself loads them, by the parameters that its experiment has.
     """
+    if isinstance(dataset, data.Arrays):
+        return dataset, None
     if dataset is not None:
         return data.check_arrays("arrays", dataset), None
     if not image_folder.is_image_folder(params.dataset):
@@ -216,8 +234,10 @@ def _destination(
     params: Params, options: Options, key: str, secrets: Sequence[str | None]
 ) -> tracking.Destination:
     """Name and tag the run, so that it can be told from others at a glance."""
-    name = options.name or f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
-    tags = list(dict.fromkeys([params.dataset, params.model, *options.tags]))
+    trial = options.trial
+    stock = trial.label if trial else f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
+    name = options.name or stock
+    tags = list(dict.fromkeys([params.dataset, params.model, *options.tags, *(trial.tags if trial else ())]))
     clean = [provenance.redact(text, secrets) for text in (name, *tags)]
     return tracking.destination(clean[0], clean[1:], options.workspace, options.project)
 

@@ -64,6 +64,18 @@ ALLOWED = {
     "experiment.checkpoints": {"experiment.rundir"},
     "experiment.archives": {"experiment.rundir"},
     "experiment.memory": set(),
+    "experiment.trial": set(),
+    "experiment.attempts": {"experiment.archives", "experiment.rundir", "experiment.trial"},
+    "experiment.sweep_space": set(),
+    "experiment.sweep_points": {"experiment.sweep_space", "params.load", "params.spec"},
+    "experiment.sweep_file": {
+        *("experiment.sweep_points", "experiment.sweep_space", "params.load", "params.spec"),
+    },
+    "experiment.sweep_plan": {
+        *("experiment.attempts", "experiment.rundir", "experiment.sweep_points", "experiment.trial"),
+        "params.spec",
+    },
+    "experiment.train_options": {"experiment.command_line", "params.load", "params.spec"},
     "experiment.dropout": set(),
     "experiment.programs": {"experiment.dropout"},
     "experiment.batches": {"experiment.data"},
@@ -100,7 +112,9 @@ WITHOUT_TENSORFLOW = [
     *("experiment.compare", "experiment.online", "experiment.report"),
     *("experiment.original", "experiment.rerun", "experiment.verdict", "experiment.export"),
     *("experiment.image_report", "experiment.bundle", "experiment.calibration", "experiment.__main__"),
+    *("experiment.sweep", "experiment.sweep_ranking", "experiment.attempts"),
 ]
+WITHOUT_RAY = ["experiment.run", "experiment.sweep", "experiment.sweep_ranking", "train"]
 
 
 def modules() -> dict[str, set[str]]:
@@ -132,6 +146,17 @@ def test_only_the_command_lines_import_the_command_lines():
 def test_a_module_is_imported_without_tensorflow(module, tmp_path):
     script = f"import sys, {module}; print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
     assert run_python("-c", script, cwd=tmp_path).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", WITHOUT_RAY)
+def test_a_module_is_imported_without_the_extra_of_sweeps(module, tmp_path):
+    script = f"import sys, {module}; print([name for name in ('ray', 'optuna') if name in sys.modules])"
+    assert run_python("-c", script, cwd=tmp_path).stdout.strip() == "[]"
+
+
+def test_a_run_knows_nothing_of_sweeps():
+    imported = modules()["experiment.run"] | modules()["experiment.record"]
+    assert not [name for name in imported if name.startswith("experiment.sweep")]
 
 
 def test_no_file_is_long():

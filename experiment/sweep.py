@@ -1,0 +1,117 @@
+"""A sweep: many ordinary runs over a space of parameters. Killed at any moment, the same command goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiment import data, sweep_ranking, tracking
+from experiment.rundir import write_atomically, write_json
+from experiment.sweep_file import read_sweep
+from experiment.sweep_plan import Plan
+from experiment.sweep_points import EPOCH_METRICS, Sweep, points
+from params.spec import Params
+
+# Read when Ray is imported or started: it reports nothing to anyone, writes no second record of the runs,
+# leaves signals to us, keeps its logs small, and its workers are no nicer than any other run.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_worker_niceness": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ROTATION_MAX_BYTES": str(5 << 20),
+    "RAY_ROTATION_BACKUP_COUNT": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a sweep runs; nothing of it changes a trial's result but ``scheduler``, which may shorten it.
+
+    Attributes:
+        runs: the folder of run directories; on a cluster, one that all machines share.
+        repeats: runs of each point, each with the next seed; None for what the file says.
+        workers: trials side by side; None for as many as there are processor cores, or GPUs.
+        scheduler: ``asha`` to end hopeless trials early.
+        address: of a running Ray cluster; None for this machine.
+        stop: set to end the sweep in order.
+    """
+
+    runs: Path
+    mode: str = tracking.AUTO
+    tags: Sequence[str] = ()
+    workspace: str | None = None
+    project: str | None = None
+    repeats: int | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+    address: str | None = None
+    quiet: bool = False
+    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+
+def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
+    """Run what is left of a sweep; return what came of it: id, counts, ranking, best, how to run it again.
+
+    Args:
+        file: the sweep file, or the name of one in ``params/sweeps/``.
+        base: the parameters that it doesn't vary.
+        settings: how it runs.
+
+    Raises:
+        ValueError: bad input, in one sentence; nothing has run then.
+    """
+    sweep = read_sweep(file, base)
+    repeats = settings.repeats or sweep.repeats
+    _check(sweep, repeats, settings)
+    base, arrays = _load(base)
+    settings = dataclasses.replace(settings, mode=tracking.resolve_mode(settings.mode))
+    plan = Plan(sweep, base, arrays.fingerprint, settings.runs.absolute(), repeats, settings.scheduler)
+    with plan.exclusive():
+        if sweep.algorithm != "bayes":
+            plan.points = points(sweep, base)
+        plan.save()
+        if not plan.is_settled():
+            os.environ.update(_QUIET)
+            from experiment import sweep_engine  # imports Ray, a second
+
+            sweep_engine.run(plan, arrays, settings)
+        summary = sweep_ranking.summarize(plan)
+        write_json(plan.folder / "ranking.json", summary)
+        keys = [key for row in summary["ranking"] if row["score"] is not None for key in row["keys"]]
+        write_atomically(plan.folder / "keys.txt", "".join(f"{key}\n" for key in keys).encode())
+    return summary
+
+
+def _check(sweep: Sweep, repeats: int, settings: Settings) -> None:
+    """Refuse what doesn't go together."""
+    for module in ("ray", "optuna"):
+        if importlib.util.find_spec(module) is None:
+            raise ValueError(f"a sweep needs {module}: pip install -c constraints.txt -e '.[sweep]'")
+    if repeats > 1 and "seed" in sweep.axes:
+        raise ValueError(f"--seeds {repeats}: the sweep file varies seed itself")
+    if settings.scheduler and sweep.spec.metric not in EPOCH_METRICS:
+        raise ValueError(f"--scheduler asha needs a metric of every epoch, not {sweep.spec.metric}")
+
+
+def _load(base: Params) -> tuple[Params, data.Arrays]:
+    """Load the data once, for all workers; return the parameters with where it lies, absolute."""
+    path = Path(base.dataset).expanduser()
+    base = base.model_copy(update={"dataset": str(path.absolute()) if path.exists() else base.dataset})
+    arrays = data.load_arrays(base.dataset)
+    data.split_arrays(arrays, base.model_copy(update={"dataset": arrays.name}).applicable().__getitem__)
+    return base, arrays

@@ -1,0 +1,280 @@
+"""Sweeps through the command line: real Ray, real workers, real runs of a few real digits."""
+
+import dataclasses
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from experiment import data
+from experiment.archives import archived_messages, check_archive
+from experiment.rundir import list_runs, read_json
+from experiment.sweep_file import read_sweep
+from experiment.sweep_plan import Plan
+from experiment.sweep_points import points
+from params.spec import Params
+from tests.conftest import ROOT, run_python, run_train
+
+pytest.importorskip("ray")
+
+
+def write(folder, parameters, name="sweep.json", **content) -> Path:
+    path = folder / name
+    path.write_text(repr({"algorithm": "grid", "parameters": parameters, **content}))
+    return path
+
+
+def runs_of(folder) -> list[dict]:
+    return [read_json(path / "run.json") for path in list_runs(folder / "runs")]
+
+
+def start(*arguments, cwd) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def wait_until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def swept(digits_file, tmp_path_factory):
+    """A sweep under two seeds: a good point, one that diverges, and one whose model cannot be saved."""
+    folder = tmp_path_factory.mktemp("swept")
+    wide = {"layer-1-size": [1024], "layer-2-size": [1024]}  # narrow networks survive any learning rate
+    parameters = {"initial-lr": [0.01, 0.02, 100.0], "optimizer": ["sgd"], **wide}
+    spec = {"metric": "val_accuracy", "objective": "maximize", "retryLimit": 1}
+    file = write(folder, parameters, spec=spec, name="mixed.json")
+    block_saving(file, folder / "runs", digits_file)
+    command = ("--sweep", file, "--dataset", digits_file, "--epochs", "3", "--seeds", "2", "--json")
+    done = run_train(*command, "--mode", "offline", cwd=folder)
+    assert done.stdout, done.stderr
+    return folder, done, json.loads(done.stdout.splitlines()[-1]), (*command, "--mode", "offline")
+
+
+def block_saving(file, runs, digits_file) -> None:
+    """Put a folder where the model of the second point's first trial would be saved, at either attempt."""
+    base = Params(epochs=3)
+    sweep = read_sweep(str(file), base)
+    plan = Plan(sweep, base, data.load_arrays(str(digits_file)).fingerprint, runs, 2, None)
+    plan.points = points(sweep, base)
+    with plan.exclusive():
+        plan.save()
+    for attempt in (1, 2):
+        key = dataclasses.replace(plan.trials(2)[0], attempt=attempt).key
+        (runs / key / "model" / base.model_file).mkdir(parents=True)
+
+
+def test_every_trial_is_a_whole_run_of_its_own(swept):
+    folder, _, summary, _ = swept
+    assert (summary["points"], summary["trials"], summary["unfinished"]) == (3, 6, 0)
+    finished = [run for run in runs_of(folder) if run["status"] == "finished"]
+    assert len({run["key"] for run in finished}) == len(finished)
+    for run in finished:
+        directory = folder / "runs" / run["key"]
+        assert check_archive(directory / "comet" / f"{run['key']}.zip") == []
+        assert (directory / "predictions.npz").exists()
+        assert {"sweep", summary["sweep"]} <= set(run["tags"])
+        assert run["threads"] == 1
+        assert run["command"][1] == "--sweep"
+
+
+def test_workers_take_one_run_after_the_other(swept):
+    processes = {run["process"]["pid"] for run in runs_of(swept[0]) if run["status"] == "finished"}
+    assert len(processes) < 4
+
+
+def test_the_best_point_is_first_and_has_a_mean_over_seeds(swept):
+    best = swept[2]["best"]
+    assert best["point"]["initial-lr"] == 0.01
+    assert best["score"] == pytest.approx(sum(best["scores"]) / 2)
+    assert best["deviation"] == pytest.approx(statistics.stdev(best["scores"]))
+    assert len(best["keys"]) == 2
+    assert "--initial-lr" not in swept[2]["rerun"]  # the default
+
+
+def test_a_trial_that_diverges_is_a_result_and_not_tried_again(swept):
+    folder, _, summary, _ = swept
+    assert summary["diverged"] == 2
+    trials = [run["sweep"] for run in runs_of(folder) if run["sweep"]["point"]["initial-lr"] == 100.0]
+    assert [trial["attempt"] for trial in trials] == [1, 1]
+
+
+def test_a_trial_that_fails_is_tried_again_and_then_recorded_with_its_error(swept):
+    folder, done, summary, _ = swept
+    failed = [run for run in runs_of(folder) if run["sweep"]["point"]["initial-lr"] == 0.02]
+    states = sorted((run["sweep"]["seed"], run["sweep"]["attempt"], run["status"]) for run in failed)
+    assert states == [(0, 1, "failed"), (0, 2, "failed"), (1, 1, "finished")]
+    assert summary["failed"] == 1
+    assert any("Is a directory" in error for error in summary["errors"])
+    assert done.stderr.count("is tried again") == 1
+    assert done.returncode == 0
+
+
+def test_comets_panels_find_what_they_read(swept):
+    folder, _, summary, _ = swept
+    key = summary["best"]["keys"][0]
+    messages = list(archived_messages(folder / "runs" / key / "comet" / f"{key}.zip"))
+    others = {m["payload"]["key"]: m["payload"]["value"] for m in messages if m["type"] == "log_other"}
+    assert others["optimizer_id"] == summary["sweep"]
+    assert (others["optimizer_metric"], others["optimizer_objective"]) == ("val_accuracy", "maximum")
+    assert float(others["optimizer_metric_value"]) == summary["best"]["scores"][0]
+    assert json.loads(others["optimizer_parameters"]) == summary["best"]["point"]
+    points = [m["payload"]["metric"] for m in messages if m["type"] == "metric_msg"]
+    assert len([p for p in points if p["metricName"] == "val_accuracy"]) == 3
+
+
+def test_the_same_command_runs_nothing_twice(swept):
+    folder, _, summary, command = swept
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
+    again = run_train(*command, cwd=folder)
+    assert json.loads(again.stdout) == summary
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")} == before
+
+
+def test_the_same_sweep_in_another_folder_has_other_keys(swept, tmp_path):
+    sweep = read_sweep(str(swept[0] / "mixed.json"), Params())
+    keys = []
+    for runs in (tmp_path / "a", tmp_path / "b"):
+        plan = Plan(sweep, Params(), "0", runs, 1, None)
+        plan.points = points(sweep, Params())
+        keys.append({trial.key for trial in plan.everyone()})
+    assert len(keys[0] | keys[1]) == 6
+
+
+def test_killed_anywhere_a_sweep_goes_on_and_runs_no_trial_twice(digits_file, tmp_path):
+    file = write(tmp_path, {"initial-lr": [0.001, 0.002, 0.003, 0.004], "layer-1-size": [16]})
+    command = ("--sweep", file, "--dataset", digits_file, "--epochs", "150", "--mode", "offline")
+
+    def running():
+        return [run for run in runs_of(tmp_path) if run["status"] == "running" and epochs(run) > 5]
+
+    def epochs(run) -> int:
+        journal = tmp_path / "runs" / run["key"] / "metrics.jsonl"
+        return journal.read_text().count('"val_loss"') if journal.exists() else 0
+
+    first = start(*command, "--workers", "1", cwd=tmp_path)
+    wait_until(running)
+    os.killpg(first.pid, signal.SIGINT)  # as a terminal does it; the run is closed in order
+    assert first.wait(40) == 130
+    (run,) = runs_of(tmp_path)
+    assert run["status"] == "interrupted"
+    assert check_archive(tmp_path / "runs" / run["key"] / "comet" / f"{run['key']}.zip") == []
+
+    second = start(*command, cwd=tmp_path)
+    (worker, *_) = (run["process"]["pid"] for run in wait_until(running))
+    os.kill(worker, signal.SIGKILL)  # one worker: the sweep goes on with another
+    wait_until(lambda: any(run.get("deaths") for run in runs_of(tmp_path)))
+    wait_until(running)
+    second.kill()  # the sweep itself: its workers die with it
+    workers = {run["process"]["pid"] for run in runs_of(tmp_path)}
+    wait_until(lambda: not any(psutil.pid_exists(pid) and is_python(pid) for pid in workers), 20)
+
+    finished = {run["key"]: run["ended"] for run in runs_of(tmp_path) if run["status"] == "finished"}
+    third = run_train(*command, "--json", cwd=tmp_path)
+    assert third.returncode == 0, third.stderr
+    summary = json.loads(third.stdout)
+    assert (summary["finished"], summary["trials"]) == (4, 4)
+    runs = runs_of(tmp_path)
+    assert len(runs) == 4
+    assert {run["key"]: run["ended"] for run in runs if run["key"] in finished} == finished
+    for each in runs:
+        steps = [
+            json.loads(line)["step"]
+            for line in (tmp_path / "runs" / each["key"] / "metrics.jsonl").read_text().splitlines()
+            if json.loads(line)["name"] == "val_loss"
+        ]
+        assert steps == [4 * epoch for epoch in range(1, 151)]
+    assert any(len(list((tmp_path / "runs" / each["key"] / "comet/segments").iterdir())) > 1 for each in runs)
+    assert not list(Path("/tmp").glob(f"keras-sweep-{second.pid}-*"))
+
+
+def is_python(pid) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_bayes_finds_points_within_bounds_and_asha_ends_hopeless_runs_in_order(digits_file, tmp_path):
+    parameters = {
+        "initial-lr": {"type": "float", "scalingType": "loguniform", "min": 1e-5, "max": 0.02},
+        "layer-1-size": {"type": "integer", "min": 8, "max": 16},
+    }
+    spec = {"metric": "val_accuracy", "objective": "maximize", "maxCombo": 6, "seed": 1}
+    file = write(tmp_path, parameters, algorithm="bayes", spec=spec)
+    command = ("--sweep", file, "--dataset", digits_file, "--epochs", "20", "--scheduler", "asha")
+    done = run_train(*command, "--mode", "disabled", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["points"], summary["finished"]) == (6, 6)
+    for row in summary["ranking"]:
+        assert 1e-5 <= row["point"]["initial-lr"] <= 0.02
+        assert 8 <= row["point"]["layer-1-size"] <= 16
+    assert summary["best"]["epochs"] == 20
+    assert min(row["epochs"] for row in summary["ranking"]) < 20
+    assert all(run["status"] == "finished" for run in runs_of(tmp_path))
+
+
+CLUSTER = """
+import json, os, subprocess, sys, time
+from pathlib import Path
+import psutil
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+from ray.cluster_utils import Cluster
+
+root, folder, *command = sys.argv[1:]
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+lost = cluster.add_node(num_cpus=1)
+raylets = {node.all_processes["raylet"][0].process.pid: node for node in (cluster.head_node, lost)}
+sweep = subprocess.Popen([sys.executable, f"{root}/train.py", *command, "--ray-address", cluster.address])
+
+
+def nodes() -> set:
+    found = set()
+    for file in Path(folder, "runs").glob("*/run.json"):
+        try:
+            worker = psutil.Process(json.loads(file.read_text())["process"]["pid"])
+            found |= {parent.pid for parent in worker.parents()} & set(raylets)
+        except (psutil.NoSuchProcess, ValueError):
+            pass
+    return found
+
+
+deadline = time.monotonic() + 60
+while len(nodes()) < 2 and time.monotonic() < deadline:
+    time.sleep(0.1)
+print("nodes", len(nodes()))
+cluster.remove_node(lost, allow_graceful=False)
+print("exit code", sweep.wait(90))
+cluster.shutdown()
+"""
+
+
+def test_a_cluster_of_two_machines_runs_trials_on_both_and_survives_the_loss_of_one(digits_file, tmp_path):
+    file = write(tmp_path, {"initial-lr": [0.001, 0.002, 0.003, 0.004], "layer-1-size": [16]})
+    command = ("--sweep", file, "--dataset", digits_file, "--epochs", "80", "--mode", "disabled", "--json")
+    done = run_python("-c", CLUSTER, ROOT, tmp_path, *command, cwd=tmp_path, timeout=170)
+    lines = done.stdout.splitlines()
+    assert "nodes 2" in lines, done.stderr
+    assert "exit code 0" in lines, done.stderr
+    summary = json.loads(next(line for line in lines if line.startswith("{")))
+    assert (summary["finished"], summary["unfinished"]) == (4, 0)
+    assert len(runs_of(tmp_path)) == 4

@@ -18,7 +18,7 @@ train: $(VENV)/train.stamp  ## install, then train the main job: MNIST, tracked 
 	$(BIN)/python train.py $(ARGS)
 
 test: lint  ## install what tests need, then lint, check types and run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 VENV   := .venv
 BIN    := $(VENV)/bin
-EXTRAS := test
+EXTRAS := test,export
 DATA   := $(firstword $(wildcard $(HOME)/.keras/datasets/mnist.npz) mnist.npz)
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$python" && break; done)

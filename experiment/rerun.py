@@ -38,6 +38,8 @@ def parameters(original: Original, flags: Mapping[str, str]) -> Params:
         raise ValueError(
             f"run {name} cannot be repeated from here: a program gave it its own model or arrays"
         )
+    if not original.points:
+        raise ValueError(f"run {name} has no finished epoch that a rerun could be compared with")
     dataset = original.facts["dataset"]
     source = dataset["name"] if dataset["name"] in DATASETS else dataset.get("source")
     if "dataset" not in flags and not (source in DATASETS or (source and Path(source).exists())):
@@ -196,7 +198,7 @@ def _meaning(found: Iterable[Difference]) -> str:
         return "so this is another experiment: the verdict tells how much that change matters"
     if kinds & {"code", "package", "python", "machine"}:
         return "so equal bits are not promised: a verdict other than bit-identical may come of what differs"
-    return "so nothing that matters differs: any verdict but bit-identical is a fault"
+    return "nothing that matters differs: on a CPU, any verdict but bit-identical is a fault"
 
 
 def _as_texts(values: Mapping[str, Any]) -> dict[str, str]:

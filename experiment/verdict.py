@@ -43,9 +43,8 @@ def judge(original: Original, directory: RunDirectory) -> dict[str, Any]:
     apart = [place for place in places if not _equal(then.get(place), now.get(place))]
     with np.load(directory.predictions_file) as stored:
         predictions = stored["labels"], stored["probabilities"]
-    tests = [
-        facts["dataset"]["test_fingerprint"] for facts in (original.facts, read_json(directory.run_file))
-    ]
+    facts = (original.facts, read_json(directory.run_file))
+    tests = [each["dataset"].get("test_fingerprint") for each in facts]
     on_test = None
     if original.predictions and tests[0] == tests[1]:
         on_test = _compare_predictions(original.predictions, predictions, then, now)
@@ -62,7 +61,7 @@ def judge(original: Original, directory: RunDirectory) -> dict[str, Any]:
 
 
 def describe(rerun: Mapping[str, Any]) -> str:
-    """Return the verdict in words, from what ``announce`` and ``judge`` return."""
+    """Return the verdict in words, from what ``rerun.announce`` and ``judge`` return."""
     on_test, first = rerun["predictions"], rerun["first_divergence"]
     if rerun["verdict"] == IDENTICAL:
         also = f" and {on_test['images']} predictions" if on_test else ""

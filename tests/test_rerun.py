@@ -185,6 +185,13 @@ def test_a_run_that_cannot_be_repeated_is_refused(copy, capsys, params, message)
     assert message in refusal(capsys, "--rerun", copy.path)
 
 
+def test_a_run_without_a_finished_epoch_is_refused(copy, capsys):
+    copy.metrics_file.write_bytes(b"")
+    assert "has no finished epoch that a rerun could be compared with" in refusal(
+        capsys, "--rerun", copy.path
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -184,6 +184,7 @@ def test_killed_anywhere_a_sweep_goes_on_and_runs_no_trial_twice(digits_file, tm
     wait_until(lambda: any(run.get("deaths") for run in runs_of(tmp_path)))
     wait_until(running)
     second.kill()  # the sweep itself: its workers die with it
+    second.wait()
     workers = {run["process"]["pid"] for run in runs_of(tmp_path)}
     wait_until(lambda: not any(psutil.pid_exists(pid) and is_python(pid) for pid in workers), 20)
 

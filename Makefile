@@ -25,7 +25,7 @@ lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/bench.stamp  ## time this pipeline beside its peers (DATA=mnist.npz, ARGS="--pairs 3")
+bench: $(VENV)/bench.stamp  ## time this pipeline beside its peers (DATA=mnist.npz, ARGS="--rounds 3")
 	$(BIN)/python -m benchmarks $(DATA) $(ARGS)
 
 clean:  ## remove the virtual environment and caches; runs/ stays

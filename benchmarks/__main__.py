@@ -1,6 +1,6 @@
 """Time this pipeline beside its peers: processes in alternation, medians, ratios with their spread.
 
-python -m benchmarks DATA.npz [--pairs 7] [--epochs 6] [--whole 50]
+python -m benchmarks DATA.npz [--rounds 7] [--epochs 6] [--whole 50]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from experiment import provenance
@@ -29,11 +29,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="an .npz in Keras' layout, such as mnist.npz")
-    parser.add_argument("--pairs", type=int, default=7, help="processes of each (default: 7)")
+    parser.add_argument("--rounds", type=int, default=7, help="processes of each (default: 7)")
     parser.add_argument("--epochs", type=int, default=6, help="epochs a process (default: 6)")
     parser.add_argument("--whole", type=int, default=50, help="epochs of whole runs, 0 to leave them out")
+    parser.add_argument("--whole-rounds", type=int, help="processes of each whole run (default: as --rounds)")
     parser.add_argument(
-        "--cnn", type=int, default=0, help="pairs of mnist-cnn, 2 epochs each (default: none)"
+        "--cnn", type=int, default=0, help="rounds of mnist-cnn, 2 epochs each (default: none)"
     )
     options = parser.parse_args()
     data = options.data.resolve()
@@ -48,78 +49,68 @@ def main() -> None:
     def other(name: str, epochs: int, *flags: str) -> Callable[[], Result]:
         return lambda: peer(name, data, epochs, *flags)
 
-    epochs, pairs = options.epochs, options.pairs
+    epochs, rounds, whole = options.epochs, options.rounds, options.whole
     print(f"\n{'what':<58}{'peer':>9}{'ours':>9}{'ratio':>8}   spread")
-    compare("plain Keras untracked ÷ ours tracked: epoch, s", other("tutorial", epochs), ours(epochs), pairs)
     compare(
-        "Keras under Comet's own logging ÷ ours: epoch, s",
-        other("tutorial", epochs, "--comet"),
+        {"plain": other("tutorial", epochs), "comet": other("tutorial", epochs, "--comet")},
         ours(epochs),
-        pairs,
+        rounds,
+        (
+            ("plain Keras untracked ÷ ours tracked: epoch, s", "plain", "epoch_s"),
+            ("Keras under Comet's own logging ÷ ours: epoch, s", "comet", "epoch_s"),
+            ("peak memory: plain Keras ÷ ours, bytes", "plain", "peak_bytes"),
+        ),
     )
-    compare("peak memory, GB", other("tutorial", epochs), ours(epochs), min(pairs, 3), "peak_bytes", 1e-9)
-    for name, title in (
-        ("numpy_mlp", "NumPy by hand"),
-        ("jax_mlp", "JAX scan"),
-        ("torch_mlp", "PyTorch eager"),
-    ):
-        module = name.removesuffix("_mlp")
-        if importlib.util.find_spec(module):
-            compare(
-                f"{title} ÷ ours: training an epoch, s",
-                other(name, epochs),
-                other("ours_training", epochs),
-                pairs,
-            )
-        else:
-            print(f"{title}: {module} is not installed; pip install -e '.[bench]'")
+    modules = {"numpy": "NumPy by hand", "jax": "JAX scan", "torch": "PyTorch eager"}
+    missing = [name for name in modules if not importlib.util.find_spec(name)]
+    training = {name: other(f"{name}_mlp", epochs) for name in modules if name not in missing}
     compare(
-        "arithmetic limit ÷ ours: training an epoch, s",
-        other("ceiling", epochs),
+        training | {"limit": other("ceiling", epochs)},
         other("ours_training", epochs),
-        pairs,
+        rounds,
+        (
+            *((f"{modules[name]} ÷ ours: training an epoch, s", name, "epoch_s") for name in training),
+            ("arithmetic limit ÷ ours: training an epoch, s", "limit", "epoch_s"),
+        ),
     )
+    if missing:
+        print(f"not installed: {', '.join(missing)}; pip install -e '.[bench]'")
     if options.cnn:
-        flags = ("--params", "mnist-cnn")
         compare(
-            "mnist-cnn, plain Keras ÷ ours: epoch, s",
-            other("tutorial", 2, "cnn"),
-            ours(2, *flags),
+            {"plain": other("tutorial", 2, "cnn")},
+            ours(2, "--params", "mnist-cnn"),
             options.cnn,
+            [("mnist-cnn, plain Keras ÷ ours: epoch, s", "plain", "epoch_s")],
         )
-    if options.whole:
-        whole = options.whole
+    if whole:
         compare(
-            f"plain Keras ÷ ours: whole process, {whole} epochs, s",
-            other("tutorial", whole),
+            {"plain": other("tutorial", whole), "disabled": ours(whole, "--mode", "disabled")},
             ours(whole),
-            pairs,
-            "wall_s",
-        )
-        untracked = ours(whole, "--mode", "disabled")
-        compare(
-            f"ours untracked ÷ ours tracked: whole, {whole} epochs, s",
-            untracked,
-            ours(whole),
-            pairs,
-            "wall_s",
+            options.whole_rounds or rounds,
+            (
+                (f"plain Keras ÷ ours: whole process, {whole} epochs, s", "plain", "wall_s"),
+                (f"ours untracked ÷ ours tracked: {whole} epochs, s", "disabled", "wall_s"),
+            ),
         )
 
 
 def compare(
-    title: str,
-    theirs: Callable[[], Result],
+    peers: Mapping[str, Callable[[], Result]],
     ours: Callable[[], Result],
-    pairs: int,
-    field: str = "epoch_s",
-    unit: float = 1.0,
+    rounds: int,
+    rows: Iterable[tuple[str, str, str]],
 ) -> None:
-    """Run both in alternation and print medians, and the ratio pair by pair: median and range."""
-    results = [(theirs()[field] * unit, ours()[field] * unit) for _ in range(pairs)]
-    ratios = sorted(peer / own for peer, own in results)
-    peer, own = (statistics.median(column) for column in zip(*results, strict=True))
-    row = f"{title:<58}{peer:>9.3f}{own:>9.3f}{statistics.median(ratios):>8.2f}"
-    print(f"{row}   {ratios[0]:.2f} – {ratios[-1]:.2f}", flush=True)
+    """Run all peers and ours in alternation; print a row for each (title, peer, field of the results).
+
+    A row has both medians, and of the ratio, taken round by round, the median and the range.
+    """
+    results = [{name: peer() for name, peer in peers.items()} | {"ours": ours()} for _ in range(rounds)]
+    for title, name, field in rows:
+        pairs = [(result[name][field], result["ours"][field]) for result in results]
+        ratios = sorted(peer / own for peer, own in pairs)
+        medians = "".join(f"{statistics.median(column):>9.4g}" for column in zip(*pairs, strict=True))
+        row = f"{title:<58}{medians}{statistics.median(ratios):>8.2f}"
+        print(f"{row}   {ratios[0]:.2f} – {ratios[-1]:.2f}", flush=True)
 
 
 def peer(name: str, data: Path, epochs: int, *flags: str) -> Result:

@@ -1,77 +1,46 @@
-"""What is done with runs afterwards: list, show, recover, upload."""
+"""What is done with runs afterwards (list, compare, upload, predict …), and with pictures before: inspect."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiment import compare_command, listing, model_commands
 from experiment.command_line import Parser
-from experiment.rundir import RUNNING, RunDirectory, RunRecord, find_run, list_runs, read_json, read_record
+from experiment.rundir import RUNNING, RunDirectory, find_run, list_runs, read_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A subcommand: what it is for, the arguments it takes beside ``--runs`` and ``--json``, what it does."""
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 not all of it, 2 bad input."""
     parser = Parser(prog="python -m experiment", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for name, (function, help_text, several) in COMMANDS.items():
-        command = commands.add_parser(name, help=help_text, description=help_text)
-        command.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="run directories")
-        command.add_argument("--json", action="store_true", help="print JSON")
-        if several is not None:
-            command.add_argument(
-                "run", nargs="*" if several else 1, metavar="RUN", help="key, its beginning, or path"
-            )
-        if several:
-            command.add_argument("--all", action="store_true", help="every run that needs it")
-        if name == "upload":
-            command.add_argument("--workspace", help="instead of the run's own")
-            command.add_argument("--project", help="instead of the run's own")
-        command.set_defaults(function=function)
+    for name, command in COMMANDS.items():
+        subparser = commands.add_parser(name, help=command.help, description=command.help)
+        subparser.add_argument(
+            "--runs", type=Path, default=Path("runs"), metavar="DIR", help="run directories"
+        )
+        subparser.add_argument("--json", action="store_true", help="print JSON")
+        command.add_arguments(subparser)
+        subparser.set_defaults(run_command=command.run)
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     try:
-        return options.function(options)
+        return options.run_command(options)
     except ValueError as error:
         parser.error(str(error))
-
-
-def list_command(options: argparse.Namespace) -> int:
-    """List runs, newest first."""
-    records = []
-    for path in list_runs(options.runs):
-        try:
-            records.append(read_record(path))
-        except ValueError as error:
-            print(f"left out: {error}", file=sys.stderr)
-    records.sort(key=lambda record: record.run["started"], reverse=True)
-    rows = [_row(record) for record in records]
-    if options.json:
-        print(json.dumps(rows, ensure_ascii=False))
-    elif not rows:
-        print(f"no runs in {options.runs}", file=sys.stderr)
-    else:
-        _print_table(rows)
-    return 0
-
-
-def show_command(options: argparse.Namespace) -> int:
-    """Show one run whole."""
-    directory = find_run(options.runs, options.run[0])
-    record = read_record(directory.path)
-    whole = {"run": record.run, "params": record.params, "results": record.results}
-    if options.json:
-        print(json.dumps(whole, ensure_ascii=False))
-        return 0
-    for title, values in whole.items():
-        print(f"{title}")
-        for name, value in _flatten(values):
-            print(f"  {name:<28} {value}")
-    print(f"files\n  {directory.path}")
-    return 0
 
 
 def recover_command(options: argparse.Namespace) -> int:
@@ -113,11 +82,46 @@ def upload_command(options: argparse.Namespace) -> int:
     return 0 if all(ledger["verified"] for ledger in ledgers) else 1
 
 
-COMMANDS: dict[str, tuple[Any, str, bool | None]] = {
-    "list": (list_command, "list runs, newest first", None),
-    "show": (show_command, "show one run whole", False),
-    "recover": (recover_command, "build the archives of runs that were killed", True),
-    "upload": (upload_command, "send runs to Comet and verify that they arrived", True),
+def _no_arguments(parser: argparse.ArgumentParser) -> None:  # noqa: ARG001
+    """Add none."""
+
+
+def _one_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="key, its beginning, name, directory or Comet archive")
+
+
+def _runs_or_all(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="*", metavar="RUN", help="key, its beginning, name, or path")
+    parser.add_argument("--all", action="store_true", help="every run that needs it")
+
+
+def _upload_arguments(parser: argparse.ArgumentParser) -> None:
+    _runs_or_all(parser)
+    parser.add_argument("--workspace", help="instead of the run's own")
+    parser.add_argument("--project", help="instead of the run's own")
+
+
+COMMANDS = {
+    "list": Command("list runs, newest first", _no_arguments, listing.list_command),
+    "show": Command("show one run whole", _one_run, listing.show_command),
+    "compare": Command(
+        "compare runs: what differs, groups of seeds, verdicts, one HTML file",
+        *(compare_command.add_arguments, compare_command.run),
+    ),
+    "recover": Command("build the archives of runs that were killed", _runs_or_all, recover_command),
+    "upload": Command("send runs to Comet and verify that they arrived", _upload_arguments, upload_command),
+    "inspect": Command(
+        "look at a folder of pictures as training would, without training",
+        *(model_commands.inspect_arguments, model_commands.inspect_command),
+    ),
+    "predict": Command(
+        "classify pictures with a run's model, or with a copy of its model/",
+        *(model_commands.predict_arguments, model_commands.predict_command),
+    ),
+    "export": Command(
+        "export a run's model, checked against Keras",
+        *(model_commands.export_arguments, model_commands.export_command),
+    ),
 }
 
 
@@ -147,79 +151,6 @@ def _close(options: argparse.Namespace, results: list[Any], nothing: str) -> Non
         print(json.dumps(results, ensure_ascii=False))
     elif not results:
         print(nothing, file=sys.stderr)
-
-
-def _row(record: RunRecord) -> dict[str, Any]:
-    from params.load import check_params
-    from params.spec import Params
-
-    defaults = Params().applicable()
-    try:
-        check_params(record.params)
-    except ValueError:
-        defaults = {}
-    results = record.results
-    return {
-        "key": record.key,
-        "name": record.name,
-        "started": record.run["started"],
-        "status": record.status if record.status != RUNNING or _alive(record) else "killed",
-        "mode": record.mode,
-        "dataset": record.run["dataset"]["name"],
-        "changed": {name: value for name, value in record.params.items() if defaults.get(name) != value},
-        "epochs": results.get("epochs"),
-        "best_val_accuracy": results.get("best", {}).get("val_accuracy"),
-        "val_accuracy": results.get("last", {}).get("val_accuracy"),
-        "test_accuracy": results.get("test_accuracy"),
-        "seconds": results.get("process_s"),
-    }
-
-
-def _alive(record: RunRecord) -> bool:
-    return RunDirectory(Path(record.source)).is_alive()
-
-
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    header = (
-        "run",
-        "started",
-        "status",
-        "mode",
-        "dataset",
-        "epochs",
-        "best val",
-        "last val",
-        "test",
-        "seconds",
-        "name, changes",
-    )
-    lines = [header]
-    for row in rows:
-        accuracies = (row["best_val_accuracy"], row["val_accuracy"], row["test_accuracy"])
-        changed = " ".join(f"{name}={value}" for name, value in row["changed"].items() if name != "dataset")
-        lines.append(
-            (
-                row["key"][:12],
-                time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"])),
-                *(row["status"], row["mode"], row["dataset"], str(row["epochs"] or "")),
-                *("" if value is None else f"{value:.4f}" for value in accuracies),
-                "" if row["seconds"] is None else f"{row['seconds']:.0f}",
-                f"{row['name']}  {changed}".rstrip(),
-            )
-        )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def _flatten(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found += _flatten(value, f"{prefix}{name}.")
-        else:
-            found.append((f"{prefix}{name}", " ".join(map(str, value)) if isinstance(value, list) else value))
-    return found
 
 
 if __name__ == "__main__":

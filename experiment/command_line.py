@@ -35,6 +35,8 @@ class Parser(argparse.ArgumentParser):
         return known
 
     def error(self, message: str) -> NoReturn:
-        """Print one sentence and end with exit code 2."""
-        print(f"{self.prog}: error: {' '.join(message.split())}", file=sys.stderr)
+        """Print one sentence, or one and its reasons in lines that begin with two spaces; exit code 2."""
+        first, *reasons = message.split("\n  ")
+        lines = [" ".join(line.split()) for line in (first, *reasons)]
+        print(f"{self.prog}: error: " + "\n  ".join(lines), file=sys.stderr)
         raise SystemExit(2)

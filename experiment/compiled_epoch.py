@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from experiment import dropout, programs
+from experiment.batches import Source, prepare
 from experiment.data import Examples
 
 XLA, GRAPH, OFF = "xla", "graph", "off"
@@ -46,10 +47,9 @@ def random_states(layer: keras.layers.Layer) -> list[Any]:
     return [variable for variable in layer.variables if variable.path.endswith("seed_generator_state")]
 
 
-def input_shape(model: keras.Model, examples: Examples) -> tuple[int, ...]:
-    """Return the shape of a model's input, without the batch; the images' own where it was not declared."""
-    declared = getattr(model, "input_shape", None) if model.built else None
-    return tuple(declared[1:]) if declared else examples.images.shape[1:]
+def evaluation_batch(examples: Examples, most: int) -> int:
+    """Return how many examples to evaluate at once: so many of 28 × 28 grey pixels, fewer of larger ones."""
+    return max(1, min(most, most * 784 // math.prod(examples.images.shape[1:])))
 
 
 class Trainer:
@@ -68,6 +68,7 @@ class Trainer:
             what the unbroken one draws.
         compiled: 'xla' or 'graph'.
         on_step_losses: called after each block with the number of its first step and the losses of its steps.
+        class_weights: float [classes], what an example of each class weighs in the loss; None for 1.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Trainer:
         seed: int,
         compiled: str,
         on_step_losses: Callable[[int, np.ndarray], None] | None = None,
+        class_weights: np.ndarray | None = None,
     ) -> None:
         self._model = model
         self._orders = orders
@@ -90,13 +92,15 @@ class Trainer:
         self.block_steps = min(self._steps, _block_steps(model, batch_size, compiled))
         self.blocks_per_epoch = max(1, math.ceil(self._steps / max(1, self.block_steps)))
         self.block_length = self.block_steps * batch_size + self._rest
-        self._inputs = (*_resident(examples, model), *programs.values(model, seed))
+        source = Source(model, examples)
+        weights = tf.zeros([0], keras.config.floatx()) if class_weights is None else class_weights
+        self._inputs = (*source.inputs, tf.convert_to_tensor(weights), *programs.values(model, seed))
         signature = [*map(tf.TensorSpec.from_tensor, self._inputs), *_block_specs(self.block_length)]
         setting = ["train", list(map(str, signature)), classes, batch_size, self._rest, compiled]
         self._program = programs.shared_program(
             model,
-            setting,
-            lambda: _training(model, signature, classes, batch_size, self._rest, compiled),
+            setting if source.shareable else None,
+            lambda: _training(model, source, signature, classes, batch_size, self._rest, compiled),
         )
         self._run((np.zeros(self.block_length, np.int32), 0, False))
 
@@ -129,12 +133,17 @@ class Evaluator:
 
     def __init__(self, model: keras.Model, examples: Examples, classes: int, compiled: str) -> None:
         self._model = model
-        batch_size = CONVOLUTION_EVALUATION_BATCH if compiled == GRAPH else EVALUATION_BATCH
-        self._inputs = _resident(examples, model)
+        batch_size = evaluation_batch(
+            examples, CONVOLUTION_EVALUATION_BATCH if compiled == GRAPH else EVALUATION_BATCH
+        )
+        source = Source(model, examples)
+        self._inputs = source.inputs
         signature = list(map(tf.TensorSpec.from_tensor, self._inputs))
         setting = ["evaluate", list(map(str, signature)), classes, batch_size, compiled]
         self._program = programs.shared_program(
-            model, setting, lambda: _evaluation(model, signature, classes, batch_size, compiled)
+            model,
+            setting if source.shareable else None,
+            lambda: _evaluation(model, source, signature, classes, batch_size, compiled),
         )
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
@@ -145,16 +154,22 @@ class Evaluator:
 
 
 def _training(
-    model: keras.Model, signature: list[Any], classes: int, batch_size: int, rest: int, compiled: str
+    model: keras.Model,
+    source: Source,
+    signature: list[Any],
+    classes: int,
+    batch_size: int,
+    rest: int,
+    compiled: str,
 ) -> Callable[..., tf.Tensor]:
     """Build the program, whose inputs its signature lists; it returns losses float [steps + 1]."""
     variables = model.trainable_variables
     algorithm = dropout.XLA_ALGORITHM if compiled == XLA else dropout.GRAPH_ALGORITHM
 
-    def train_on(pixels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    def train_on(pixels: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
         with tf.GradientTape() as tape:
             logits = model(pixels, training=True)
-            loss = model.compute_loss(pixels, targets, logits, training=True)
+            loss = model.compute_loss(pixels, targets, logits, weights, training=True)
             scaled = model.optimizer.scale_loss(loss)
         model.optimizer.apply(tape.gradient(scaled, variables), variables)
         _loss_tracker(model).update_state(loss, sample_weight=tf.shape(pixels)[0])
@@ -165,12 +180,17 @@ def _training(
         return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
 
     def run(
-        images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, steps: tf.Tensor, has_rest: tf.Tensor
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        class_weights: tf.Tensor,
+        order: tf.Tensor,
+        steps: tf.Tensor,
+        has_rest: tf.Tensor,
     ) -> tf.Tensor:
         def step(at: tf.Tensor, losses: tf.Tensor, size: int) -> tf.Tensor:
-            indices = tf.slice(order, [at * batch_size], [size])
-            batch = _prepare(tf.gather(images, indices), tf.gather(labels, indices), classes)
-            return record(losses, at, train_on(*batch))
+            batch = source.gather(images, labels, tf.slice(order, [at * batch_size], [size]))
+            weights = tf.gather(class_weights, batch[1]) if class_weights.shape[0] else None
+            return record(losses, at, train_on(*prepare(*batch, classes), weights))
 
         most = order.shape[0] // batch_size
         at, losses = tf.constant(0), tf.zeros([most + 1], keras.config.floatx())
@@ -189,6 +209,7 @@ def _training(
     def program(
         images: tf.Tensor,
         labels: tf.Tensor,
+        class_weights: tf.Tensor,
         schedule: tf.Tensor,
         rates: tf.Tensor,
         seed: tf.Tensor,
@@ -197,26 +218,23 @@ def _training(
         has_rest: tf.Tensor,
     ) -> tf.Tensor:
         with programs.given(model, schedule, rates, seed, algorithm):
-            return run(images, labels, order, steps, has_rest)
+            return run(images, labels, class_weights, order, steps, has_rest)
 
     return program
 
 
 def _evaluation(
-    model: keras.Model, signature: list[Any], classes: int, batch_size: int, compiled: str
+    model: keras.Model, source: Source, signature: list[Any], classes: int, batch_size: int, compiled: str
 ) -> Callable[..., None]:
     """Build the program: (images, labels) into the model's metrics."""
-    rest = signature[0].shape[0] % batch_size
-    whole = signature[0].shape[0] - rest
+    examples = signature[1].shape[0]
+    rest = examples % batch_size
+    whole = examples - rest
 
     @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
     def program(images: tf.Tensor, labels: tf.Tensor) -> None:
         def step(start: tf.Tensor, size: int) -> None:
-            pixels, targets = _prepare(
-                tf.slice(images, [start] + [0] * (len(images.shape) - 1), [size, *images.shape[1:]]),
-                tf.slice(labels, [start], [size]),
-                classes,
-            )
+            pixels, targets = prepare(*source.window(images, labels, start, size), classes)
             logits = model(pixels, training=False)
             loss = model.compute_loss(pixels, targets, logits, training=False)
             _loss_tracker(model).update_state(loss, sample_weight=size)
@@ -236,18 +254,6 @@ def _evaluation(
 
 def _block_specs(length: int) -> list[tf.TensorSpec]:
     return [tf.TensorSpec([length], tf.int32), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.bool)]
-
-
-def _resident(examples: Examples, model: keras.Model) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return images uint8, shaped as the model's input, and labels int32, as tensors."""
-    images = examples.images.reshape(len(examples), *input_shape(model, examples))
-    return tf.convert_to_tensor(images), tf.convert_to_tensor(examples.labels)
-
-
-def _prepare(images: tf.Tensor, labels: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return pixels in 0–1 and one-hot targets, both floats."""
-    kind = keras.config.floatx()
-    return tf.cast(images, kind) / 255, tf.one_hot(labels, classes, dtype=kind)
 
 
 def _loss_tracker(model: keras.Model) -> Any:

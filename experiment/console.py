@@ -88,6 +88,21 @@ class Console:
         self._task = self._progress.add_task("", total=epochs, completed=done, metrics="")
         self._progress.start()
 
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[Callable[[str, int, int], None]]:
+        """Give a function to be told of what is done, how many are done, of how many: a bar on a terminal."""
+        if self._quiet or not sys.stderr.isatty():
+            yield lambda title, done, total: None  # noqa: ARG005
+            return
+        from rich.console import Console as Terminal
+        from rich.progress import Progress
+
+        with Progress(console=Terminal(stderr=True), transient=True) as bar:
+            task = bar.add_task("")
+            yield lambda title, done, total: bar.update(
+                task, description=f"{title} pictures", completed=done, total=total
+            )
+
     def epoch(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """Show a finished epoch, counted from 1."""
         names = _LIVE if self._progress else _SHOWN

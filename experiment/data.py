@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import hashlib
 import os
 import socket
 import sys
 import threading
 import urllib.request
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from experiment.array_files import IDX_FILES, read_idx_folder, read_npz
 
 GetParameter = Callable[[str], Any]
 
@@ -33,22 +32,36 @@ CLOTHES = (
     "Bag",
     "Ankle boot",
 )
-IDX_FILES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # its package dataset-fashion-mnist
 DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 PROBE_SECONDS = 6.0
 MNIST_5K_TEST_FRACTION = 0.2
+
+
+class StoredImages:
+    """Images uint8 [N, H, W, C] that stay on disk: rows of a memory-mapped array, read when indexed."""
+
+    def __init__(self, pixels: np.ndarray, rows: np.ndarray) -> None:
+        self._pixels = pixels
+        self._rows = rows
+        self.shape = (len(rows), *pixels.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, indices: Any) -> np.ndarray:
+        return np.asarray(self._pixels[self._rows[indices]])
+
+    def subset(self, indices: np.ndarray) -> StoredImages:
+        """Return the images at integer indices [M], still on disk."""
+        return StoredImages(self._pixels, self._rows[indices])
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
     """Images uint8 [N, H, W, C], 0–255, and their labels int32 [N], 0 to classes − 1."""
 
-    images: np.ndarray
+    images: Any  # an array, or StoredImages
     labels: np.ndarray
 
     def __len__(self) -> int:
@@ -58,16 +71,27 @@ class Examples:
         """Return the examples at integer indices [M], in that order, or those of a slice."""
         return Examples(self.images[indices], self.labels[indices])
 
+    def subset(self, indices: np.ndarray) -> Examples:
+        """Return the examples at integer indices [M]; images on disk stay there."""
+        if isinstance(self.images, StoredImages):
+            return Examples(self.images.subset(indices), self.labels[indices])
+        return self.take(indices)
+
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:
-    """A whole set as it was read, checked, before it is split; ``test`` is None where it has none."""
+    """A whole set as it was read, checked, before it is split; ``test`` is None where it has none.
+
+    ``groups`` int64 [N] numbers training examples; equal ones are never divided by a split.
+    """
 
     name: str
     train: Examples
     test: Examples | None
     class_names: tuple[str, ...]
     fingerprint: str
+    validation: Examples | None = None
+    groups: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +114,8 @@ def load_arrays(dataset: str) -> Arrays:
     """Read a set by its name in ``DATASETS``, ``auto``, or the path of an array file.
 
     A path is an ``.npz`` in Keras' layout (x_train, y_train, x_test, y_test), or a folder of MNIST's four IDX
-    files, plain or gzipped. ``auto`` is MNIST where it is cached or can be downloaded, else mnist-5k; to
-    decide that takes at most 10 seconds.
+    files, plain or gzipped; a folder of pictures is no array file (see ``experiment.image_folder``). ``auto``
+    is MNIST where it is cached or can be downloaded, else mnist-5k; to decide that takes at most 10 seconds.
 
     Raises:
         ValueError: one sentence saying what is wrong with the set, or how to get it.
@@ -102,9 +126,9 @@ def load_arrays(dataset: str) -> Arrays:
         return DATASETS[dataset]()
     path = Path(dataset).expanduser()
     if path.is_dir():
-        return check_arrays(path.name, _read_idx_folder(path))
+        return check_arrays(path.name, read_idx_folder(path))
     if path.is_file():
-        return check_arrays(path.name, _read_npz(path))
+        return check_arrays(path.name, read_npz(path))
     known = ", ".join(["auto", *DATASETS])
     raise ValueError(f"dataset = '{dataset}' is no file or folder here, nor one of {known}")
 
@@ -148,11 +172,17 @@ def check_arrays(
     return Arrays(name, train, test, names, _sha256(*stored))
 
 
+def splits_by_chance(arrays: Arrays, validation: str | float) -> bool:
+    """Tell whether a set is split by a seed, for a validation fraction or as it has no test part."""
+    return arrays.test is None or validation not in ("test", "folder")
+
+
 def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:
     """Split a set as the parameters ``validation`` and, where it applies, ``split-seed`` say; stratified.
 
     Raises:
-        ValueError: a class has too few examples for such a split.
+        ValueError: a class has too few examples for such a split, or validation is asked for that the set
+            does not have.
     """
     everyone = np.arange(len(arrays.train))
     train, test, test_indices = everyone, arrays.test, everyone[:0]
@@ -160,16 +190,19 @@ def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:
         train, test_indices = _hold_out(
             arrays, train, MNIST_5K_TEST_FRACTION, "its test set", get_parameter("split-seed")
         )
-        test = arrays.train.take(test_indices)
+        test = arrays.train.subset(test_indices)
     validation, fraction = everyone[:0], get_parameter("validation")
-    if fraction != "test":
+    if fraction == "folder" and arrays.validation is None:
+        raise ValueError(f"validation = 'folder': dataset '{arrays.name}' has no folder validation/")
+    if fraction not in ("test", "folder"):
         train, validation = _hold_out(
             arrays, train, fraction, f"validation = {fraction}", get_parameter("split-seed")
         )
+    given = {"test": test, "folder": arrays.validation}.get(fraction)
     return Dataset(
         name=get_parameter("dataset"),
-        train=arrays.train if len(train) == len(everyone) else arrays.train.take(train),
-        validation=test if fraction == "test" else arrays.train.take(validation),
+        train=arrays.train if len(train) == len(everyone) else arrays.train.subset(train),
+        validation=given or arrays.train.subset(validation),
         test=test,
         class_names=arrays.class_names,
         fingerprint=arrays.fingerprint,
@@ -183,13 +216,15 @@ def _hold_out(
     """Split indices in two, class by class, and return both parts in ascending order."""
     from sklearn.model_selection import train_test_split  # 1 s to import, and most runs never split
 
+    groups = np.arange(len(arrays.train)) if arrays.groups is None else arrays.groups
+    distinct, firsts = np.unique(groups[indices], return_index=True)
     try:
         kept, held = train_test_split(
-            indices, test_size=fraction, random_state=seed, stratify=arrays.train.labels[indices]
+            distinct, test_size=fraction, random_state=seed, stratify=arrays.train.labels[indices[firsts]]
         )
     except ValueError as error:
         raise ValueError(f"dataset '{arrays.name}' cannot be split for {why}: {error}") from None
-    return np.sort(kept), np.sort(held)
+    return indices[np.isin(groups[indices], kept)], indices[np.isin(groups[indices], held)]
 
 
 def _check_examples(name: str, part: str, images: np.ndarray, labels: np.ndarray) -> Examples:
@@ -224,42 +259,6 @@ def _sha256(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            return {key: stored[key] for key in IDX_FILES if key in stored}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"dataset '{path}' is not a readable .npz file: {error}") from None
-
-
-def _read_idx_folder(folder: Path) -> dict[str, np.ndarray]:
-    arrays = {}
-    for key, file in IDX_FILES.items():
-        found = [path for path in (folder / file, folder / f"{file}.gz") if path.is_file()]
-        if not found:
-            raise ValueError(
-                f"dataset '{folder}' has no file {file} or {file}.gz: expected MNIST's four IDX files"
-            )
-        arrays[key] = _read_idx(found[0])
-    return arrays
-
-
-def _read_idx(path: Path) -> np.ndarray:
-    """Read one IDX file of unsigned bytes (the format is described at the MNIST page of Yann LeCun)."""
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        dimensions = content[3]
-        shape = np.frombuffer(content, ">i4", dimensions, offset=4)
-        if content[:3] != b"\0\0\x08":
-            raise ValueError("not an IDX file of unsigned bytes")
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
-        raise ValueError(f"dataset file '{path}' cannot be read: {error}") from None
-
-
 def _cache() -> Path:
     """Return Keras' folder of downloaded sets, found as Keras finds it but without importing it."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
@@ -270,14 +269,16 @@ def _load_mnist() -> Arrays:
     if not cached.is_file():
         _download("mnist")
     # Keras deletes a cached file whose hash it does not know, so a cached file is read here.
-    return check_arrays("mnist", _read_npz(cached), DIGITS)
+    return check_arrays("mnist", read_npz(cached), DIGITS)
 
 
 def _load_fashion_mnist() -> Arrays:
     cached = _cache() / "fashion-mnist"
-    if not all((cached / f"{file}.gz").is_file() for file in IDX_FILES.values()):
-        _download("fashion-mnist")
-    return check_arrays("fashion-mnist", _read_idx_folder(cached), CLOTHES)
+    for folder in (cached, DEBIAN_FASHION_MNIST):
+        if all((folder / f"{file}.gz").is_file() for file in IDX_FILES.values()):
+            return check_arrays("fashion-mnist", read_idx_folder(folder), CLOTHES)
+    _download("fashion-mnist")
+    return check_arrays("fashion-mnist", read_idx_folder(cached), CLOTHES)
 
 
 def _load_mnist_5k() -> Arrays:

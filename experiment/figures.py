@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from typing import Any
 import numpy as np
 
 SAMPLES = 40
+# Fonts that hold what DejaVu Sans, which matplotlib brings, lacks: Chinese, Japanese and Korean above all.
+_WIDE_FONTS = re.compile(
+    "CJK|Noto Sans|Source Han|WenQuanYi|Hei|Song|Ming|YaHei|PingFang|Gothic|Unifont|Droid"
+)
 DOTS_PER_INCH = 120
 
 
@@ -38,11 +43,24 @@ def log_confusion_matrix(
         y_true=labels.tolist(),
         y_predicted=probabilities.argmax(-1).tolist(),
         labels=list(class_names),
-        images=[np.squeeze(image) for image in images],
+        images=_Pictures(images),
         max_categories=max(25, len(class_names)),
         max_examples_per_cell=5,
         title="Confusion matrix, test set",
     )
+
+
+class _Pictures:
+    """Images [N, H, W, C] one by one, grey ones without their channel; the SDK asks for those it shows."""
+
+    def __init__(self, images: Any) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return np.squeeze(self._images[index])
 
 
 def class_scores(
@@ -76,7 +94,8 @@ def log_samples(
         members = np.flatnonzero(labels == label)
         rank[members] = np.arange(len(members))
     shown = np.lexsort((labels, rank))[:SAMPLES]
-    captions = [class_names[label] for label in labels[shown]]
+    names = _drawable(class_names)
+    captions = [names[label] for label in labels[shown]]
     _log_grid(experiment, path, "Samples of the training set", images[shown], captions)
 
 
@@ -91,8 +110,9 @@ def log_mistakes(
     """Log a grid of the most confident mistakes; nothing where every prediction is right."""
     worst = confident_mistakes(labels, probabilities)
     predicted = probabilities.argmax(-1)
+    names = _drawable(class_names)
     captions = [
-        f"{class_names[labels[index]]} → {class_names[predicted[index]]}\n{probabilities[index].max():.0%}"
+        f"{names[labels[index]]} → {names[predicted[index]]}\n{probabilities[index].max():.0%}"
         for index in worst
     ]
     if captions:
@@ -130,15 +150,44 @@ def _log_grid(
     down = height + gap
     figure = _figure(columns, 0.4 + columns * down * rows / (columns * across))
     figure.suptitle(title, fontsize=11)
+    families = _families("".join(captions))
     axes = figure.add_subplot()
     axes.axis("off")
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
         left, top = number % columns * across, number // columns * down + gap
         place = (left, left + width, top + height, top)
         axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255, extent=place)
-        axes.text(left + width / 2, top - 0.04 * width, caption, fontsize=7, ha="center", va="bottom")
+        middle, above = left + width / 2, top - 0.04 * width
+        axes.text(middle, above, caption, fontsize=7, fontfamily=families, ha="center", va="bottom")
     axes.set(xlim=(0, columns * across), ylim=(rows * down, 0))  # each imshow set them to its own image
     _log_figure(experiment, path, figure)
+
+
+def _drawable(class_names: Sequence[str]) -> list[str]:
+    """Return class names as a figure can show them: one whose letters no installed font has by its number."""
+    families = _families("".join(class_names))
+    return [
+        name if _has_glyphs(families, name) else f"class {label}" for label, name in enumerate(class_names)
+    ]
+
+
+def _families(text: str) -> list[str]:
+    """Return the font families to draw a text with: matplotlib's own, and one more for what that lacks."""
+    from matplotlib import font_manager
+
+    families = ["DejaVu Sans"]
+    if _has_glyphs(families, text):
+        return families
+    others = {entry.name for entry in font_manager.fontManager.ttflist if _WIDE_FONTS.search(entry.name)}
+    return families + [name for name in sorted(others) if _has_glyphs([*families, name], text)][:1]
+
+
+def _has_glyphs(families: Sequence[str], text: str) -> bool:
+    from matplotlib import font_manager
+
+    paths = [font_manager.findfont(family) for family in families]
+    known = [font_manager.get_font(path).get_charmap() for path in paths]
+    return all(letter.isspace() or any(ord(letter) in charmap for charmap in known) for letter in text)
 
 
 def _figure(width: float, height: float) -> Any:

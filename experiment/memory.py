@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
 from collections.abc import Iterator
 
 _M_TOP_PAD = -2  # glibc's malloc.h
 TOP_PAD_BYTES = 1 << 26
+COPIES = 3
 
 
 def grow_heaps_in_large_steps() -> None:
@@ -19,6 +21,16 @@ def grow_heaps_in_large_steps() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_TOP_PAD, TOP_PAD_BYTES)
+
+
+def budget(gigabytes: float | None) -> int:
+    """Return how many bytes images may take: those given in GB of 10^9 bytes, else half of the machine's.
+
+    What is in memory is there up to three times: as it was read, as it was split, and in TensorFlow.
+    """
+    if gigabytes is None:
+        gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e9
+    return int(gigabytes * 1e9 / COPIES)
 
 
 @contextlib.contextmanager

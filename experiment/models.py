@@ -11,36 +11,82 @@ from keras import layers
 GetParameter = Callable[[str], Any]
 ModelBuilder = Callable[[GetParameter, tuple[int, int, int], int], keras.Model]
 
+# A convolutional network halves its images until they are at most so wide, and widens to so many times.
+LAST_WIDTH, WIDEST = 8, 8
+AUGMENTATION = (layers.RandomFlip, layers.RandomTranslation, layers.RandomRotation)
+
 
 def build_mlp(get_parameter: GetParameter, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Build the tutorial's network: two dense layers over float32 [N, H·W·C], logits [N, classes]."""
     height, width, channels = image_shape
-    return keras.Sequential(
-        [
-            keras.Input((height * width * channels,), name="pixels"),
-            layers.Flatten(),
-            layers.Dense(get_parameter("layer-1-size"), activation="relu", name="layer-1"),
-            layers.Dense(get_parameter("layer-2-size"), activation="relu", name="layer-2"),
-            layers.Dropout(get_parameter("dropout")),
-            layers.Dense(classes, name="logits"),
-        ],
-        name="mlp",
-    )
+    model = keras.Sequential([keras.Input((height * width * channels,), name="pixels")], name="mlp")
+    if augmentation := augmentation_layers(get_parameter):
+        for layer in (layers.Reshape(image_shape), *augmentation):
+            model.add(layer)
+    for layer in (
+        layers.Flatten(),
+        layers.Dense(get_parameter("layer-1-size"), activation="relu", name="layer-1"),
+        layers.Dense(get_parameter("layer-2-size"), activation="relu", name="layer-2"),
+        layers.Dropout(get_parameter("dropout")),
+        layers.Dense(classes, name="logits"),
+    ):
+        model.add(layer)
+    return model
 
 
 def build_cnn(get_parameter: GetParameter, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """Build a small convolutional network over float32 [N, H, W, C], logits [N, classes]."""
+    """Build a convolutional network over float32 [N, H, W, C], logits [N, classes].
+
+    One convolution and a halving, as most of the arithmetic lies where images are large; then pairs of
+    convolutions with twice the filters and a halving, until images are small: 5 convolutions for 28 × 28
+    pixels, 7 for 64 × 64, 11 for 224 × 224.
+    """
     model = keras.Sequential([keras.Input(image_shape, name="pixels")], name="cnn")
-    for block, filters in enumerate((get_parameter("filters"), 2 * get_parameter("filters")), 1):
-        for layer in (1, 2):
-            model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv-{block}-{layer}"))
-            model.add(layers.BatchNormalization(name=f"norm-{block}-{layer}"))
-            model.add(layers.ReLU())
+    for layer in augmentation_layers(get_parameter):
+        model.add(layer)
+    first, width, block = get_parameter("filters"), min(image_shape[:2]), 1
+    _add_convolution(model, "1", first)
+    while block == 1 or width > LAST_WIDTH:
         model.add(layers.MaxPooling2D(padding="same"))
+        width = (width + 1) // 2
+        for number in (1, 2):
+            _add_convolution(model, f"{block + 1}-{number}", first * min(2**block, WIDEST))
+        block += 1
     model.add(layers.Flatten())
     model.add(layers.Dropout(get_parameter("dropout")))
     model.add(layers.Dense(classes, name="logits"))
     return model
+
+
+def _add_convolution(model: keras.Sequential, name: str, filters: int) -> None:
+    model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv-{name}"))
+    model.add(layers.BatchNormalization(name=f"norm-{name}"))
+    model.add(layers.ReLU())
+
+
+def augmentation_layers(get_parameter: GetParameter) -> list[keras.layers.Layer]:
+    """Return layers that change images float32 [N, H, W, C] by chance in training, and never otherwise."""
+    found: list[keras.layers.Layer] = []
+    if get_parameter("augment-flip"):
+        found.append(layers.RandomFlip("horizontal", name="flip"))
+    if shift := get_parameter("augment-shift"):
+        found.append(layers.RandomTranslation(shift, shift, fill_mode="nearest", name="shift"))
+    if degrees := get_parameter("augment-rotation"):
+        found.append(layers.RandomRotation(degrees / 360, fill_mode="nearest", name="rotation"))
+    return found
+
+
+def without_augmentation(model: keras.Model) -> keras.Model:
+    """Return a compiled model that shares a model's weights and optimizer, without augmentation layers.
+
+    Keras' random layers act wherever ``training=False`` is not said: a saved model must not depend on that.
+    """
+    if not any(type(layer) in AUGMENTATION for layer in model.layers) or type(model) is not keras.Sequential:
+        return model
+    kept = [layer for layer in model.layers if type(layer) not in AUGMENTATION]
+    plain = keras.Sequential([keras.Input(model.input_shape[1:], name="pixels"), *kept], name=model.name)
+    plain.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
+    return plain
 
 
 MODELS: dict[str, ModelBuilder] = {"mlp": build_mlp, "cnn": build_cnn}

@@ -56,7 +56,7 @@ def shared_program(model: keras.Model, setting: Any, build: Callable[[], Callabl
 
     Args:
         model: built, compiled, its metrics and optimizer built.
-        setting: all else that the program depends on; anything that JSON can hold.
+        setting: all else that the program depends on, which JSON can hold; None: it can't be said.
         build: called for the function if there is none yet; a model with code of the user's own has a
             program of its own.
     """
@@ -122,7 +122,7 @@ def _key(model: keras.Model, setting: Any) -> str:
     """Describe what a program depends on; '' for a model whose configuration does not say it all."""
     layers = [model, *walk(model)]
     stock = [type(layer).__module__.startswith("keras.") for layer in layers]
-    if not all(stock) or any(isinstance(layer, keras.layers.Lambda) for layer in layers):
+    if setting is None or not all(stock) or any(isinstance(layer, keras.layers.Lambda) for layer in layers):
         return ""
     names = {layer.name: f"layer {number}" for number, layer in enumerate(layers)}
     try:

@@ -9,6 +9,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -81,21 +82,40 @@ def git_patch(secrets: Iterable[str | None] = ()) -> str:
     return redact(patch[:PATCH_BYTES], secrets)
 
 
-def code_files() -> list[Path]:
-    """Return the files that make up the code of a run: train.py, experiment/ and params/."""
-    folders = (ROOT / "experiment", ROOT / "params")
+def code_files(root: Path | None = None) -> list[Path]:
+    """Return the files that make up a run's code (train.py, experiment/, params/), by default this one's."""
+    root = root or ROOT
+    folders = (root / "experiment", root / "params")
     found = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".toml")]
-    return sorted([*found, ROOT / "train.py"] if (ROOT / "train.py").is_file() else found)
+    return sorted([*found, root / "train.py"] if (root / "train.py").is_file() else found)
 
 
-def code_fingerprint() -> str:
+def code_fingerprint(root: Path | None = None) -> str:
     """Return the SHA-256 of the Python files of ``code_files``, names and contents, in hexadecimal."""
+    root = root or ROOT
     digest = hashlib.sha256()
-    for path in code_files():
+    for path in code_files(root):
         if path.suffix == ".py":
-            digest.update(f"{path.relative_to(ROOT)}\0".encode())
+            digest.update(f"{path.relative_to(root)}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def restored_fingerprint(commit: str, patch: str) -> str:
+    """Return the ``code_fingerprint`` of a commit and a patch on it; the working tree is not touched.
+
+    Raises:
+        ValueError: a clause that says why they cannot be had.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": f"{folder}/index"}
+        if _git("read-tree", commit, **index) is None:
+            raise ValueError(f"commit {commit[:12]} is not in this repository")
+        if patch and _git("apply", "--cached", "-", text=patch, **index) is None:
+            raise ValueError(f"its uncommitted changes no longer apply to commit {commit[:12]}")
+        tree = Path(folder) / "tree"
+        _git("checkout-index", "--all", f"--prefix={tree}/", **index)
+        return code_fingerprint(tree)
 
 
 def packages() -> dict[str, str]:
@@ -125,13 +145,19 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str, text: str | None = None, **variables: str) -> str | None:
     """Run git where the code lies; None where that is no repository or git is missing."""
     if not (ROOT / ".git").exists():
         return None  # or git would describe a repository that happens to lie around the installed package
     try:
         done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, errors="replace", timeout=20
+            ["git", "-C", str(ROOT), *arguments],
+            input=text,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=20,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment import figures, provenance, tracking
+from experiment import bundle as bundles
+from experiment import calibration, figures, provenance, tracking, verdict
 from experiment.data import Dataset
 from experiment.rundir import RunDirectory, RunRecord, atomic_path, write_json
 from experiment.trial import Trial
@@ -28,7 +29,10 @@ _restarted: float | None = None
 
 def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:
     """Describe a split set for ``run.json``: where it came from, sizes, classes and SHA-256 fingerprints."""
-    test = hashlib.sha256(dataset.test.images.tobytes() + dataset.test.labels.tobytes())
+    test = hashlib.sha256()
+    for start in range(0, len(dataset.test), 1000):  # images may be more than fit in memory
+        test.update(np.ascontiguousarray(dataset.test.images[start : start + 1000]).data)
+    test.update(dataset.test.labels.tobytes())
     return {
         "name": dataset.name,
         "source": str(Path(source).expanduser().absolute()) if Path(source).expanduser().exists() else source,
@@ -81,6 +85,13 @@ def log_inputs(
     figures.log_samples(tracker, path, dataset.train.images, dataset.train.labels, dataset.class_names)
 
 
+def log_pictures(tracker: tracking.Tracker, directory: RunDirectory, report: Mapping[str, Any]) -> None:
+    """Keep what a folder of pictures held and which files were left out, but not where it lay."""
+    path = directory.path / "pictures.json"
+    write_json(path, {name: value for name, value in report.items() if name != "folder"})
+    tracker.log_asset(str(path), file_name=path.name, step=0)
+
+
 def summarize(logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float) -> dict[str, Any]:
     """Return what ``results.json`` holds: last and best epoch, the saved model's test result, seconds.
 
@@ -101,6 +112,47 @@ def summarize(logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float)
         "epoch_s": float(np.median(seconds[1:] if len(seconds) > 1 else seconds)),
         "fit_s": fit_seconds,
     }
+
+
+def calibrate(dataset: Dataset, held_out: Evaluation, evaluation: Evaluation) -> dict[str, Any]:
+    """Fit a temperature on validation data; return it and what it does to the test set's error (ECE)."""
+    temperature = calibration.fit_temperature(held_out.logits, dataset.validation.labels)
+    after = calibration.calibrated(evaluation.logits, temperature)
+    return {
+        "temperature": temperature,
+        "temperature_fitted_on": "test set" if dataset.validation is dataset.test else "validation set",
+        "test_ece": calibration.expected_calibration_error(evaluation.probabilities, dataset.test.labels),
+        "test_ece_calibrated": calibration.expected_calibration_error(after, dataset.test.labels),
+    }
+
+
+def write_bundle(
+    directory: RunDirectory,
+    saved: Path,
+    dataset: Dataset,
+    parameters: Mapping[str, Any],
+    results: Mapping[str, Any],
+) -> Path:
+    """Write beside the saved model what it takes to use it; return the file's path."""
+    metrics = ("test_loss", "test_accuracy", "test_ece", "test_ece_calibrated")
+    return bundles.write_bundle(
+        saved.parent,
+        bundles.Bundle(
+            key=directory.key,
+            model_file=saved.name,
+            class_names=list(dataset.class_names),
+            image=bundles.image_facts(dataset.train.images.shape[1:]),
+            dataset={
+                "name": dataset.name,
+                "fingerprint": dataset.fingerprint,
+                "split_fingerprint": dataset.split_fingerprint,
+            },
+            parameters=dict(parameters),
+            metrics={name: results[name] for name in metrics},
+            temperature=results["temperature"],
+            temperature_fitted_on=results["temperature_fitted_on"],
+        ),
+    )
 
 
 def log_compilation(
@@ -131,11 +183,16 @@ def log_results(
     results: Mapping[str, Any],
 ) -> None:
     """Log the result on the test set: metrics, predictions, scores, figures."""
-    logger.log_test(results["epochs"], {"loss": evaluation.loss, "accuracy": evaluation.accuracy})
+    logger.log_test(
+        results["epochs"],
+        {"loss": evaluation.loss, "accuracy": evaluation.accuracy}
+        | {"ece": results["test_ece"], "ece_calibrated": results["test_ece_calibrated"]},
+    )
     write_json(directory.results_file, results)
     tracker.log_others(
         {"best_epoch": results["best"]["epoch"], "best_val_loss": results["best"]["val_loss"]}
         | {"best_val_accuracy": results["best"]["val_accuracy"], "epoch_s": results["epoch_s"]}
+        | {name: results[name] for name in ("temperature", "temperature_fitted_on")}
     )
     test, names, probabilities = dataset.test, dataset.class_names, evaluation.probabilities
     _write_predictions(directory.predictions_file, test.labels, probabilities)
@@ -162,11 +219,12 @@ def log_trial(
 
 
 def log_model(
-    tracker: tracking.Tracker, saved: Path, register: str | None, notify: Callable[[str], None]
+    tracker: tracking.Tracker, saved: Path, bundle: Path, register: str | None, notify: Callable[[str], None]
 ) -> None:
-    """Upload the saved model; ``register`` names the model in Comet's registry that it is a version of."""
+    """Upload the saved model and its bundle; ``register`` names the model in Comet's registry, if any."""
     name = saved.stem
-    tracker.log_model(name, str(saved), file_name=saved.name)
+    for path in (saved, bundle):
+        tracker.log_model(name, str(path), file_name=path.name)
     if register and tracker.mode == tracking.ONLINE:
         tracker.register_model(name, registry_name=register)
     elif register:
@@ -196,15 +254,16 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "dataset": record.run["dataset"]["name"],
         **{name: results[name] for name in ("epochs", "test_loss", "test_accuracy", "epoch_s", "fit_s")},
         "process_s": results["process_s"],
+        **{name: results[name] for name in ("rerun",) if name in results},
     }
 
 
 def describe(facts: Mapping[str, Any], model_file: str) -> str:
     """Return the closing lines of a run, from its ``summary``: result, place, what to do next."""
     run = Path(facts["run_dir"])
-    key = facts["key"][:12]
+    key, loss = facts["key"][:12], float(facts["test_loss"])  # which is the text 'NaN' where it is that
     lines = [
-        f"test accuracy {facts['test_accuracy']:.4f}, loss {facts['test_loss']:.4f} on {facts['dataset']}, "
+        f"test accuracy {facts['test_accuracy']:.4f}, loss {loss:.4f} on {facts['dataset']}, "
         f"after {facts['epochs']} epochs of {facts['epoch_s']:.2f} s; {facts['process_s']:.1f} s in all",
         f"model    {run / 'model' / model_file}",
         f"figures  {run / 'figures'}",
@@ -213,6 +272,8 @@ def describe(facts: Mapping[str, Any], model_file: str) -> str:
         lines.append(f"Comet    {facts['url']}")
     elif facts["archive"]:
         lines.append(f"archive  {facts['archive']}")
+    if "rerun" in facts:
+        lines.append(verdict.describe(facts["rerun"]))
     lines.append(f"next     python -m experiment show {key}")
     if facts["archive"] and not facts["url"]:
         lines[-1] += f", or upload {key}"

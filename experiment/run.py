@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment import data, memory, provenance, record, rundir, tracking
+from experiment import (
+    data,
+    image_folder,
+    image_report,
+    memory,
+    provenance,
+    record,
+    rerun,
+    rundir,
+    tracking,
+    verdict,
+)
 from experiment.console import Console, without_stderr
 from experiment.lifecycle import recorded
 from experiment.trial import Trial
@@ -21,8 +32,13 @@ if TYPE_CHECKING:
     import keras
 
     from experiment.models import ModelBuilder
+    from experiment.original import Original
 
-MODEL_PARAMETERS = ("model", "layer-1-size", "layer-2-size", "filters", "dropout")
+MODEL_PARAMETERS = (
+    *("model", "layer-1-size", "layer-2-size", "filters", "dropout"),
+    *("augment-flip", "augment-shift", "augment-rotation"),
+)
+STREAMED = "the pictures exceed their memory budget (--memory-gb), so they are read from disk batch by batch"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +57,7 @@ class Options:
     project: str | None = None
     register: str | None = None
     quiet: bool = False
+    memory_gb: float | None = None
     trial: Trial | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
     on_notice: Callable[[str], None] | None = None
@@ -53,6 +70,7 @@ def train_and_evaluate(
     dataset: Mapping[str, np.ndarray] | data.Arrays | None = None,
     options: Options | None = None,
     resume: rundir.RunDirectory | None = None,
+    original: Original | None = None,
 ) -> rundir.RunRecord:
     """Train, evaluate and save a classifier as one tracked run.
 
@@ -66,6 +84,7 @@ def train_and_evaluate(
             ``dataset`` names.
         options: where the run lies, its name, its tracking.
         resume: a run to go on with from its last checkpoint, under its own key and parameters.
+        original: a run that this one repeats and is compared with at its end; ``results`` holds the verdict.
 
     Raises:
         ValueError: bad data, a place that cannot be written to, or no API key in online mode; nothing is
@@ -76,13 +95,17 @@ def train_and_evaluate(
     mode = tracking.resolve_mode(options.mode)
     secrets = (tracking.api_key(),)
     console = Console(options.quiet, secrets, options.on_notice)
-    arrays = _arrays(params, dataset)
-    values = params.model_copy(update={"dataset": arrays.name}).applicable()
+    arrays, inspection = _open(params, dataset, console)
+    source, params = params.dataset, _resolve(params, arrays)
+    values = params.applicable()
+    if not data.splits_by_chance(arrays, params.validation):
+        values.pop("split-seed", None)
     split = data.split_arrays(arrays, values.__getitem__)
-    facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split, params.dataset)}
-    params = params.model_copy(update={"dataset": arrays.name})
+    facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split, source)}
     if resume:
         check_resumable(resume, params, facts, console.notice)
+    if original:
+        facts["rerun"] = rerun.announce(original, values, facts, console.say)
     if options.trial:
         facts["sweep"] = options.trial.facts()
     key = options.trial.key if options.trial else tracking.new_key()
@@ -102,6 +125,8 @@ def train_and_evaluate(
         parameters = tracking.LoggedParameters(tracker, values, MODEL_PARAMETERS if build_model else ())
         get_parameter = parameters.get_parameter
         record.log_inputs(tracker, directory, split, params, facts)
+        if inspection:
+            record.log_pictures(tracker, directory, image_report.facts(inspection))
 
         memory.grow_heaps_in_large_steps()
         with without_stderr():  # TensorFlow greets with four lines there that no setting turns off
@@ -109,6 +134,13 @@ def train_and_evaluate(
 
         from experiment import callbacks, checkpoints, models, trainer
 
+        if original:
+            rerun.limit_threads(original, console.notice)
+
+        if inspection:
+            arrays = image_folder.load_images(inspection, get_parameter, memory.budget(options.memory_gb))
+            if isinstance(arrays.train.images, data.StoredImages):
+                console.notice(STREAMED)
         split = data.split_arrays(arrays, get_parameter)
         classes, image_shape = len(split.class_names), split.train.images.shape[1:]
         keras.utils.set_random_seed(get_parameter("seed"))
@@ -144,24 +176,58 @@ def train_and_evaluate(
         fit_seconds = time.perf_counter() - started
         console.stop()
 
-        saved = checkpoints.save_model(model, directory.model / get_parameter("model-file"))
-        evaluation = trainer.evaluate(checkpoints.load_model(saved), split.test, classes)
-        results = record.summarize(logger, evaluation, fit_seconds)
+        saved = checkpoints.save_model(
+            models.without_augmentation(model), directory.model / get_parameter("model-file")
+        )
+        reloaded = checkpoints.load_model(saved)
+        evaluation = trainer.evaluate(reloaded, split.test, classes)
+        held_out = evaluation
+        if split.validation is not split.test:
+            held_out = trainer.evaluate(reloaded, split.validation, classes)
+        results = record.summarize(logger, evaluation, fit_seconds) | record.calibrate(
+            split, held_out, evaluation
+        )
         record.log_compilation(tracker, directory, training, console.notice)
         record.log_results(tracker, directory, split, logger, evaluation, results)
+        if original:
+            results["rerun"] = facts["rerun"] | verdict.judge(original, directory)
+            verdict.log_verdict(tracker, results["rerun"])
         if options.trial:
             record.log_trial(tracker, options.trial, logger.history, results)
         record.log_weights(tracker, model)
-        record.log_model(tracker, saved, options.register, console.notice)
+        bundle = record.write_bundle(directory, saved, split, parameters.logged(), results)
+        record.log_model(tracker, saved, bundle, options.register, console.notice)
         record.check_parameters(parameters, directory, console.notice)
     rundir.write_json(directory.results_file, results | {"process_s": record.process_seconds()})
     return rundir.read_record(directory.path)
 
 
-def _arrays(params: Params, dataset: Mapping[str, np.ndarray] | data.Arrays | None) -> data.Arrays:
+def _open(
+    params: Params, dataset: Mapping[str, np.ndarray] | data.Arrays | None, console: Console
+) -> tuple[data.Arrays, image_folder.Inspection | None]:
+    """Return a set's arrays, and what was found in it where it is a folder of pictures.
+
+    Those stay on disk here; the run itself loads them, by the parameters that its experiment has.
+    """
     if isinstance(dataset, data.Arrays):
-        return dataset
-    return data.load_arrays(params.dataset) if dataset is None else data.check_arrays("arrays", dataset)
+        return dataset, None
+    if dataset is not None:
+        return data.check_arrays("arrays", dataset), None
+    if not image_folder.is_image_folder(params.dataset):
+        return data.load_arrays(params.dataset), None
+    with console.counting() as progress:
+        inspection = image_folder.inspect_folder(
+            Path(params.dataset), params.image_size, params.channels, progress
+        )
+    console.say(image_report.describe(inspection))
+    values = params.model_dump(by_alias=True)
+    return image_folder.load_images(inspection, values.__getitem__, memory=0), inspection
+
+
+def _resolve(params: Params, arrays: data.Arrays) -> Params:
+    """Put what a set turned out to be in the place of what was asked for: its name, its validation/."""
+    own = arrays.validation is not None and "validation" not in params.model_fields_set
+    return params.model_copy(update={"dataset": arrays.name} | ({"validation": "folder"} if own else {}))
 
 
 def _destination(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiment import data, sweep_ranking, tracking
+from experiment import data, image_folder, sweep_ranking, tracking
 from experiment.rundir import write_atomically, write_json
 from experiment.sweep_file import read_sweep
 from experiment.sweep_plan import Plan
@@ -111,6 +111,11 @@ def _check(sweep: Sweep, repeats: int, settings: Settings) -> None:
 def _load(base: Params) -> tuple[Params, data.Arrays]:
     """Load the data once, for all workers; return the parameters with where it lies, absolute."""
     path = Path(base.dataset).expanduser()
+    if image_folder.is_image_folder(base.dataset):
+        raise ValueError(
+            f"dataset = '{base.dataset}': a sweep takes a named set, an .npz file or a folder of IDX files, "
+            "not a folder of pictures"
+        )
     base = base.model_copy(update={"dataset": str(path.absolute()) if path.exists() else base.dataset})
     arrays = data.load_arrays(base.dataset)
     data.split_arrays(arrays, base.model_copy(update={"dataset": arrays.name}).applicable().__getitem__)

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from experiment import compiled_epoch, memory
+from experiment.batches import input_shape
 from experiment.compiled_epoch import OFF
-from experiment.data import Dataset, Examples
+from experiment.data import Dataset, Examples, StoredImages
 
 GetParameter = Callable[[str], Any]
 OnStepLosses = Callable[[int, np.ndarray], None]
@@ -23,11 +24,12 @@ EVALUATION_BATCH = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Loss and accuracy over every example once, and the probabilities float32 [N, classes]."""
+    """Loss and accuracy over every example once, and probabilities and logits, both float32 [N, classes]."""
 
     loss: float
     accuracy: float
     probabilities: np.ndarray
+    logits: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,9 @@ def compile_model(model: keras.Model, get_parameter: GetParameter) -> None:
         optimizer=keras.optimizers.get(
             {"class_name": get_parameter("optimizer"), "config": {"learning_rate": schedule}}
         ),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=get_parameter("label-smoothing")
+        ),
         metrics=["accuracy"],
     )
 
@@ -70,7 +74,7 @@ def fit(
     Args:
         model: compiled; one input of float pixels in 0–1, [N, …] of H·W·C values, and logits [N, classes].
         dataset: what to train on and to validate on after each epoch.
-        get_parameter: reads ``batch-size``, ``epochs``, ``seed`` and ``compile``.
+        get_parameter: reads ``batch-size``, ``epochs``, ``seed``, ``class-weights`` and ``compile``.
         callbacks: Keras callbacks; batch hooks fire once a compiled block, an epoch or about a second of one.
         initial_epoch: epochs that are done already.
         on_step_losses: called with the number of a first step, from 1, and the losses float [steps] from
@@ -81,11 +85,14 @@ def fit(
     callbacks = [*callbacks, _RandomLayersByEpoch(seed)]
     compiled, notice = get_parameter("compile"), None
     compiled = compiled_epoch.choose(model) if compiled == "auto" else compiled
+    if compiled == compiled_epoch.XLA and isinstance(dataset.train.images, StoredImages):
+        compiled = compiled_epoch.GRAPH
+    weights = class_weights(dataset) if get_parameter("class-weights") == "balanced" else None
     try:
         if compiled != OFF:
             try:
                 training, validation = _compile(
-                    model, dataset, batch_size, seed, compiled, on_step_losses, orders
+                    model, dataset, batch_size, seed, compiled, on_step_losses, orders, weights
                 )
             except Exception as error:  # tracing runs the model's own code: anything may come out of it
                 notice = (
@@ -105,6 +112,7 @@ def fit(
                 initial_epoch=initial_epoch,
                 validation_data=validation,
                 callbacks=callbacks,
+                class_weight=None if compiled != OFF or weights is None else dict(enumerate(weights)),
                 shuffle=False,
                 verbose=0,
             )
@@ -116,8 +124,9 @@ def fit(
 def evaluate(model: keras.Model, examples: Examples, classes: int) -> Evaluation:
     """Compute loss, accuracy and probabilities of a model that returns logits."""
     losses, logits = [], []
-    for start in range(0, len(examples), EVALUATION_BATCH):
-        pixels, targets = prepare(model, examples.take(slice(start, start + EVALUATION_BATCH)), classes)
+    size = compiled_epoch.evaluation_batch(examples, EVALUATION_BATCH)
+    for start in range(0, len(examples), size):
+        pixels, targets = prepare(model, examples.take(slice(start, start + size)), classes)
         logits.append(np.asarray(model(pixels, training=False)))
         losses.append(np.asarray(keras.ops.categorical_crossentropy(targets, logits[-1], from_logits=True)))
     values = np.concatenate(logits)
@@ -125,7 +134,14 @@ def evaluate(model: keras.Model, examples: Examples, classes: int) -> Evaluation
         loss=float(np.mean(np.concatenate(losses), dtype=np.float64)),
         accuracy=float(np.mean(values.argmax(-1) == examples.labels)),
         probabilities=np.asarray(keras.ops.softmax(values)),
+        logits=values,
     )
+
+
+def class_weights(dataset: Dataset) -> np.ndarray:
+    """Return weights [classes] that give each class the same sum over the training set, 1 on average."""
+    counts = np.bincount(dataset.train.labels, minlength=len(dataset.class_names))
+    return (len(dataset.train) / (len(counts) * counts)).astype(keras.config.floatx())
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
@@ -137,9 +153,7 @@ def prepare(model: keras.Model, examples: Examples, classes: int) -> tuple[np.nd
     """Return pixels in 0–1, shaped as the model's input, and one-hot targets [N, classes], floats."""
     kind = keras.config.floatx()
     pixels = examples.images.astype(kind) / 255
-    return pixels.reshape(-1, *compiled_epoch.input_shape(model, examples)), np.eye(classes, dtype=kind)[
-        examples.labels
-    ]
+    return pixels.reshape(-1, *input_shape(model, examples)), np.eye(classes, dtype=kind)[examples.labels]
 
 
 def _compile(
@@ -150,12 +164,13 @@ def _compile(
     compiled: str,
     on_step_losses: OnStepLosses | None,
     orders: Iterator[np.ndarray],
+    weights: np.ndarray | None,
 ) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     """Put compiled programs in the place of Keras' own; return numbers of blocks for ``fit`` to count by."""
     classes = len(dataset.class_names)
     build(model, *prepare(model, dataset.train.take(slice(1)), classes))
     trainer = compiled_epoch.Trainer(
-        model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses
+        model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses, weights
     )
     model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, compiled)
     model.train_function = trainer
@@ -172,7 +187,7 @@ def _plain(
         for start in range(0, len(order), size):
             yield prepare(model, examples.take(order[start : start + size]), classes)
 
-    shape = compiled_epoch.input_shape(model, dataset.train)
+    shape = input_shape(model, dataset.train)
     signature = (tf.TensorSpec((None, *shape), kind), tf.TensorSpec((None, classes), kind))
     everyone = np.arange(len(dataset.validation))
 

@@ -23,15 +23,24 @@ class When:
 
 
 def _check_validation(value: object) -> object:
-    """Accept 'test' or a fraction strictly between 0 and 1, as a number or as its text."""
-    if value == "test":
+    """Accept 'test', 'folder' or a fraction strictly between 0 and 1, as a number or as its text."""
+    if value in ("test", "folder"):
         return value
     try:
         if isinstance(value, (int, float, str)) and not isinstance(value, bool) and 0 < float(value) < 1:
             return float(value)
     except ValueError:
         pass
-    raise ValueError("should be 'test' or a fraction of the training set between 0 and 1, such as 0.1")
+    raise ValueError(
+        "should be 'test' or a fraction of the training set between 0 and 1, such as 0.1, or 'folder'"
+    )
+
+
+def _check_channels(value: object) -> object:
+    """Accept 1 or 3."""
+    if value in (1, 3) and not isinstance(value, bool):
+        return value
+    raise ValueError("should be 1 or 3")
 
 
 def _check_model_file(value: object) -> object:
@@ -48,10 +57,20 @@ def _check_model_file(value: object) -> object:
 _MLP = When("model mlp", lambda params: params.model == "mlp")
 _CNN = When("model cnn", lambda params: params.model == "cnn")
 _STOPPING = When("early-stopping", lambda params: params.early_stopping)
+_PICTURES = When("a folder of pictures", lambda params: is_folder_of_pictures(params.dataset))
 _SPLIT = When(
-    "a validation fraction, or dataset mnist-5k",
-    lambda params: params.validation != "test" or params.dataset == "mnist-5k",
+    "a validation fraction, dataset mnist-5k, or a folder of pictures without test/",
+    lambda params: (
+        params.validation not in ("test", "folder")
+        or params.dataset == "mnist-5k"
+        or is_folder_of_pictures(params.dataset)
+    ),
 )
+
+
+def is_folder_of_pictures(dataset: str) -> bool:
+    """Tell whether a dataset's logged name is that of a folder of pictures: they alone end in a slash."""
+    return dataset.endswith("/")
 
 
 def parameter_name(field: str) -> str:
@@ -72,13 +91,30 @@ class Params(BaseModel):
         Field(
             min_length=1,
             description="auto (MNIST if it can be had, else mnist-5k), mnist, fashion-mnist, mnist-5k, "
-            "or the path of an .npz file in Keras' layout",
+            "the path of an .npz file in Keras' layout, of a folder of IDX files, or of a folder of pictures",
         ),
     ] = "auto"
+    image_size: Annotated[
+        int, Field(ge=4, le=1024, description="height and width that pictures are resized to"), _PICTURES
+    ] = 64
+    channels: Annotated[
+        int, Field(description="1 for grey, 3 for colour"), BeforeValidator(_check_channels), _PICTURES
+    ] = 3
+    skip_bad: Annotated[
+        bool, Field(description="leave out files that cannot be read instead of stopping"), _PICTURES
+    ] = False
+    allow_duplicates: Annotated[
+        bool,
+        Field(description="let the same picture be in two parts or classes instead of stopping"),
+        _PICTURES,
+    ] = False
     validation: Annotated[
-        Literal["test"] | float,
+        Literal["test", "folder"] | float,
         BeforeValidator(_check_validation),
-        Field(description="what each epoch is validated on: test, or a fraction of the training set"),
+        Field(
+            description="what each epoch is validated on: test, a fraction of the training set, or folder: "
+            "the pictures in validation/ (the default where there are any)"
+        ),
     ] = "test"
     split_seed: Annotated[
         int, Field(ge=0, lt=2**31, description="seed of the split, apart from the run's seed"), _SPLIT
@@ -88,9 +124,18 @@ class Params(BaseModel):
     layer_1_size: Annotated[int, Field(ge=1, le=65536, description="units of the first layer"), _MLP] = 128
     layer_2_size: Annotated[int, Field(ge=1, le=65536, description="units of the second layer"), _MLP] = 128
     filters: Annotated[
-        int, Field(ge=1, le=1024, description="filters of the first convolutions; later ones double it"), _CNN
-    ] = 32
+        int, Field(ge=1, le=1024, description="filters of the first convolution; later ones double it"), _CNN
+    ] = 16
     dropout: Annotated[float, Field(ge=0, lt=1, description="fraction of units dropped in training")] = 0.25
+    augment_flip: Annotated[
+        bool, Field(description="in training, mirror half of the images left to right")
+    ] = False
+    augment_shift: Annotated[
+        float, Field(ge=0, le=0.5, description="in training, shift images by up to this part of their size")
+    ] = 0.0
+    augment_rotation: Annotated[
+        float, Field(ge=0, le=180, description="in training, turn images by up to so many degrees")
+    ] = 0.0
     # Training
     batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="examples a step")] = 128
     epochs: Annotated[int, Field(ge=1, le=100_000, description="passes over the training set")] = 50
@@ -100,6 +145,14 @@ class Params(BaseModel):
     initial_lr: Annotated[float, Field(gt=0, le=100, description="learning rate of the first step")] = 0.01
     decay_steps: Annotated[int, Field(ge=1, description="steps in which the rate decays once")] = 2000
     decay_rate: Annotated[float, Field(gt=0, le=1, description="factor of one decay")] = 0.9
+    label_smoothing: Annotated[
+        float,
+        Field(ge=0, lt=1, description="part of each target spread over all classes; val_loss has it, too"),
+    ] = 0.0
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        Field(description="weight of an example in training: 1, or the rarer its class the more"),
+    ] = "none"
     early_stopping: Annotated[
         bool, Field(description="stop when val_loss no longer falls, and keep the best weights")
     ] = False

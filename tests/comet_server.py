@@ -33,6 +33,7 @@ class Run:
     tags: list[str] = dataclasses.field(default_factory=list)
     assets: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     graph: str | None = None
+    system: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class CometServer:
@@ -51,6 +52,7 @@ class CometServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 1 << 16  # an answer in two packets costs 40 ms of delayed acknowledgement
 
             def do_GET(self) -> None:
                 self._serve()
@@ -75,9 +77,10 @@ class CometServer:
                     self.close_connection = True
                     return
                 status, answer = server.answer(url.path, query, content, kind, key)
-                body = json.dumps(answer).encode()
+                binary = isinstance(answer, bytes)
+                body = answer if binary else json.dumps(answer).encode()
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", "application/x-binary" if binary else "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 if status == 429:
                     self.send_header("Retry-After-Custom", "1")
@@ -158,8 +161,12 @@ def _handshake(key: str) -> dict[str, Any]:
 def _metadata(_: Any, run: Run | None, __: Any, query: dict[str, str], *___: Any) -> tuple[int, Any]:
     if run is None:
         return 400, {"msg": "no such experiment", "sdk_error_code": UNKNOWN_RUN}
-    return 200, {
-        "experimentKey": query["experimentKey"],
+    return 200, _described(query["experimentKey"], run)
+
+
+def _described(key: str, run: Run) -> dict[str, Any]:
+    return {
+        "experimentKey": key,
         "experimentName": run.others.get("Name"),
         "workspaceName": run.workspace,
         "projectName": run.project,
@@ -168,7 +175,23 @@ def _metadata(_: Any, run: Run | None, __: Any, query: dict[str, str], *___: Any
         "hasCrashed": False,
         "throttle": False,
         "archived": False,
+        "startTimeMillis": 1_700_000_000_000,
+        "endTimeMillis": None,
     }
+
+
+def _list(
+    server: CometServer, _: Run | None, __: dict[str, Any], query: dict[str, str], *___: Any
+) -> tuple[int, Any]:
+    """List a project's experiments; of many, the page that was asked for."""
+    place = (query["workspaceName"], query["projectName"])
+    found = [
+        _described(key, run) for key, run in server.runs.items() if (run.workspace, run.project) == place
+    ]
+    if not found:
+        return 400, {"msg": "no such project"}
+    first = (int(query["page"]) - 1) * int(query["size"]) if "page" in query else 0
+    return 200, {"experiments": found[first : first + int(query.get("size", len(found)))]}
 
 
 def _metrics(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
@@ -195,6 +218,15 @@ def _tags(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
 def _graph(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
     run.graph = body.get("graph")
     return 200, {}
+
+
+def _system(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+    run.system |= body
+    return 200, {}
+
+
+def _read_system(_: Any, run: Run, *__: Any) -> tuple[int, Any]:
+    return 200, run.system
 
 
 def _asset(
@@ -259,6 +291,16 @@ def _read_assets(_: Any, run: Run, *__: Any) -> tuple[int, Any]:
     }
 
 
+def _read_tags(_: Any, run: Run, *__: Any) -> tuple[int, Any]:
+    return 200, {"tags": run.tags}
+
+
+def _read_asset(_: Any, run: Run, __: Any, query: dict[str, str], *___: Any) -> tuple[int, Any]:
+    wanted = query["assetId"]
+    content = [a["content"] for a in run.assets if wanted in (a.get("assetId"), a.get("imageId"))]
+    return (200, content[0]) if content else (404, {"msg": "no such asset"})
+
+
 # The first whose name occurs in the call's answers it: writing before reading.
 _ANSWERS: dict[str, Any] = {
     "experiment/metadata": _metadata,
@@ -268,10 +310,15 @@ _ANSWERS: dict[str, Any] = {
     "batch/logger/experiment/parameter": _parameters,
     "write/experiment/log-other": _other,
     "write/experiment/graph": _graph,
+    "write/experiment/system-details": _system,
+    "experiment/system-details": _read_system,
     "experiment/parameters": _read_values("parameters"),
     "experiment/log-other": _read_values("others"),
     "experiment/metrics/get-all": _read_metrics,
     "experiment/asset/list": _read_assets,
+    "experiment/asset/get-asset": _read_asset,
+    "experiment/tags": _read_tags,
+    "experiments": _list,
     "tags/add-tags": _tags,
     "asset/upload": _asset,
     "visualizations/upload": _asset,

@@ -1,5 +1,6 @@
 """Isolation, and the small real data that tests share."""
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,15 @@ def digits_file(digits, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("data") / "digits.npz"
     np.savez(path, **digits)
     return path
+
+
+@pytest.fixture(scope="session")
+def offline_run(digits_file, tmp_path_factory) -> dict:
+    """What ``--json`` says of a finished offline run of two epochs; copy it before you change it."""
+    folder = tmp_path_factory.mktemp("offline")
+    done = run_train("--dataset", digits_file, "--epochs", "2", "--mode", "offline", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def run_python(*arguments, cwd, timeout=300, **variables) -> subprocess.CompletedProcess:

@@ -176,6 +176,7 @@ def test_a_named_set_that_cannot_be_had_says_what_to_do(silent_server, tmp_path,
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(data, "DOWNLOADS", silent_server)
     monkeypatch.setattr(data, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path)
     with pytest.raises(ValueError, match="fashion-mnist is neither in .* copy it there .* or take --dataset"):
         data.load_arrays("fashion-mnist")
 

@@ -90,7 +90,13 @@ def test_segments_in_any_order_and_overlap_give_each_point_once(points, data, da
     with tempfile.TemporaryDirectory() as folder:
         directory = RunDirectory(Path(folder) / ("a" * 40))
         directory.create()
-        described = {"key": directory.key, "name": "n", "tags": [], "workspace": None, "project": "p"}
+        described: dict[str, object] = {
+            "key": directory.key,
+            "name": "n",
+            "tags": [],
+            "workspace": None,
+            "project": "p",
+        }
         times = {"started": 1.0, "ended": 2.0, "status": "running", "error": None}
         write_json(directory.run_file, described | times)
         write_json(directory.params_file, {"epochs": 3})

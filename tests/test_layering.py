@@ -9,13 +9,58 @@ from tests.conftest import ROOT, run_python
 ALLOWED = {
     "params.spec": set(),
     "params.load": {"params.spec"},
-    "experiment.data": set(),
+    "experiment.array_files": set(),
+    "experiment.data": {"experiment.array_files"},
+    "experiment.images": set(),
+    "experiment.image_cache": {"experiment.images", "experiment.provenance", "experiment.rundir"},
+    "experiment.image_folder": {
+        *("experiment.array_files", "experiment.data", "experiment.image_cache"),
+    },
+    "experiment.image_report": {"experiment.image_folder"},
+    "experiment.calibration": set(),
+    "experiment.bundle": {"experiment.rundir"},
+    "experiment.predict": {
+        *("experiment.bundle", "experiment.calibration", "experiment.checkpoints", "experiment.data"),
+        *("experiment.images", "experiment.trainer"),
+    },
     "experiment.models": set(),
     "experiment.figures": set(),
     "experiment.provenance": set(),
     "experiment.tracking": set(),
     "experiment.console": {"experiment.provenance"},
-    "experiment.rundir": set(),
+    "experiment.predictions": set(),
+    "experiment.statistics": set(),
+    "experiment.rundir": {"experiment.predictions"},
+    "experiment.curves": {"experiment.rundir"},
+    "experiment.comet_archive": {"experiment.curves", "experiment.predictions", "experiment.rundir"},
+    "experiment.online": {
+        *("experiment.comet_archive", "experiment.curves", "experiment.predictions"),
+        *("experiment.rundir", "experiment.tracking"),
+    },
+    "experiment.text_table": set(),
+    "experiment.listing": {
+        *("experiment.comet_archive", "experiment.curves", "experiment.rundir", "experiment.text_table"),
+        "params.spec",
+    },
+    "experiment.groups": {"experiment.rundir", "experiment.statistics", "experiment.text_table"},
+    "experiment.verdicts": {
+        *("experiment.groups", "experiment.predictions", "experiment.rundir", "experiment.statistics"),
+    },
+    "experiment.compare": {
+        *("experiment.comet_archive", "experiment.curves", "experiment.groups"),
+        *("experiment.rundir", "experiment.verdicts"),
+    },
+    "experiment.compare_tables": {
+        *("experiment.compare", "experiment.groups", "experiment.rundir"),
+        *("experiment.text_table", "experiment.verdicts"),
+    },
+    "experiment.importance": {"experiment.groups", "experiment.rundir"},
+    "experiment.report_mistakes": {"experiment.data", "experiment.rundir"},
+    "experiment.report": {
+        *("experiment.compare", "experiment.compare_tables", "experiment.curves", "experiment.groups"),
+        *("experiment.importance", "experiment.predictions", "experiment.report_mistakes"),
+        *("experiment.rundir", "experiment.verdicts"),
+    },
     "experiment.checkpoints": {"experiment.rundir"},
     "experiment.archives": {"experiment.rundir"},
     "experiment.memory": set(),
@@ -30,12 +75,30 @@ ALLOWED = {
         *("experiment.attempts", "experiment.rundir", "experiment.sweep_points", "experiment.trial"),
         "params.spec",
     },
+    "experiment.train_options": {"experiment.command_line", "params.load", "params.spec"},
     "experiment.dropout": set(),
     "experiment.programs": {"experiment.dropout"},
-    "experiment.compiled_epoch": {"experiment.data", "experiment.dropout", "experiment.programs"},
-    "experiment.trainer": {"experiment.compiled_epoch", "experiment.data", "experiment.memory"},
+    "experiment.batches": {"experiment.data"},
+    "experiment.compiled_epoch": {
+        *("experiment.batches", "experiment.data", "experiment.dropout", "experiment.programs"),
+    },
+    "experiment.trainer": {
+        *("experiment.batches", "experiment.compiled_epoch", "experiment.data", "experiment.memory"),
+    },
     "experiment.callbacks": {
         *("experiment.checkpoints", "experiment.console", "experiment.rundir", "experiment.tracking"),
+    },
+    "experiment.original": {
+        *("experiment.archives", "experiment.provenance", "experiment.rundir", "experiment.tracking"),
+    },
+    "experiment.rerun": {
+        *("experiment.data", "experiment.original", "experiment.provenance", "experiment.rundir"),
+        *("params.load", "params.spec"),
+    },
+    "experiment.verdict": {"experiment.original", "experiment.rundir"},
+    "experiment.export": {
+        *("experiment.batches", "experiment.checkpoints", "experiment.console", "experiment.data"),
+        *("experiment.rundir", "experiment.trainer"),
     },
     "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},
     "experiment.lifecycle": {
@@ -46,6 +109,9 @@ ALLOWED = {
 WITHOUT_TENSORFLOW = [
     *("params.load", "experiment.tracking", "experiment.figures", "experiment.rundir"),
     *("experiment.archives", "experiment.run", "experiment.record", "train"),
+    *("experiment.compare", "experiment.online", "experiment.report"),
+    *("experiment.original", "experiment.rerun", "experiment.verdict", "experiment.export"),
+    *("experiment.image_report", "experiment.bundle", "experiment.calibration", "experiment.__main__"),
     *("experiment.sweep", "experiment.sweep_ranking", "experiment.attempts"),
 ]
 WITHOUT_RAY = ["experiment.run", "experiment.sweep", "experiment.sweep_ranking", "train"]

@@ -48,6 +48,12 @@ def test_only_parameters_that_apply_are_logged():
     assert {"filters", "patience"} <= set(cnn)
 
 
+def test_parameters_of_pictures_apply_to_a_folder_of_pictures_alone():
+    of_pictures = {"image-size", "channels", "skip-bad", "allow-duplicates", "split-seed"}
+    assert of_pictures <= set(Params(dataset="flowers/").applicable())
+    assert not of_pictures & set(Params(dataset="flowers.npz").applicable())
+
+
 def test_the_split_seed_applies_with_a_fraction():
     assert "split-seed" in Params(validation=0.1).applicable()
 
@@ -68,6 +74,11 @@ def test_the_split_seed_applies_with_a_fraction():
         ("seed", "0", "-1", "2147483647", "2147483648"),
         ("split-seed", "0", "-1", "2147483647", "2147483648"),
         ("patience", "0", "-1", "9", "x"),
+        ("image-size", "4", "3", "1024", "1025"),
+        ("channels", "1", "0", "3", "2"),
+        ("augment-shift", "0", "-0.1", "0.5", "0.6"),
+        ("augment-rotation", "0", "-1", "180", "181"),
+        ("label-smoothing", "0", "-0.1", "0.9", "1"),
     ],
 )
 def test_bounds_hold_on_both_sides(name, low, below, high, above):
@@ -101,6 +112,8 @@ def test_every_parameter_survives_a_round_trip_through_a_file(tmp_path):
         ({"model-file": "../x.h5"}, "model-file = '../x.h5': should be a file name without a folder"),
         ({"model-file": "x.txt"}, "ending in .h5 or .keras"),
         ({"validation": "train"}, "validation = 'train': should be 'test' or a fraction"),
+        ({"channels": 2}, "channels = 2: should be 1 or 3"),
+        ({"class-weights": "yes"}, "class-weights = 'yes': should be 'none' or 'balanced'"),
     ],
 )
 def test_a_bad_value_is_one_sentence(values, message):

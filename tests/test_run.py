@@ -1,17 +1,21 @@
 """The wrapper as a library: own models, own arrays, true values, failures."""
 
 import json
+import math
+import re
 import threading
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiment import tracking
-from experiment.archives import archived_messages
+from experiment import record, tracking
+from experiment.archives import archived_messages, check_archive
+from experiment.checkpoints import read_checkpoint
 from experiment.lifecycle import RunFailed
 from experiment.run import Options, train_and_evaluate
-from experiment.rundir import read_json, read_metrics
+from experiment.rundir import RunDirectory, read_json, read_metrics
 from params.spec import Params
 
 QUIET = Options(mode="disabled", quiet=True)
@@ -28,15 +32,15 @@ def build_linear(get_parameter, image_shape, classes):  # noqa: ARG001
 
 
 def test_a_model_and_arrays_of_ones_own(digits):
-    record = train_and_evaluate(small(), build_model=build_linear, dataset=digits, options=QUIET)
-    assert record.status == "finished"
-    assert record.params["dataset"] == "arrays"
-    assert 0 < record.results["test_accuracy"] <= 1
+    found = train_and_evaluate(small(), build_model=build_linear, dataset=digits, options=QUIET)
+    assert found.status == "finished"
+    assert found.params["dataset"] == "arrays"
+    assert 0 < found.results["test_accuracy"] <= 1
 
 
 def test_parameters_that_an_own_model_never_reads_are_not_logged(digits):
-    record = train_and_evaluate(small(), build_model=build_linear, dataset=digits, options=QUIET)
-    assert not {"model", "layer-1-size", "layer-2-size", "dropout"} & set(record.params)
+    found = train_and_evaluate(small(), build_model=build_linear, dataset=digits, options=QUIET)
+    assert not {"model", "layer-1-size", "layer-2-size", "dropout"} & set(found.params)
 
 
 def test_every_logged_parameter_is_read(digits, capsys):
@@ -77,6 +81,66 @@ def test_a_failed_run_is_recorded_with_its_traceback(digits):
     assert "traceback.txt" in json.dumps(messages)
 
 
+def build_diverging(get_parameter, image_shape, classes):  # noqa: ARG001
+    import keras
+
+    scaled = [keras.Input(image_shape), keras.layers.Rescaling(3e38), keras.layers.Flatten()]
+    return keras.Sequential([*scaled, keras.layers.Dense(classes)])
+
+
+@pytest.mark.parametrize("compiled", ["auto", "off"])
+def test_a_loss_that_is_not_finite_is_logged_and_stops_the_run_at_its_step(digits, compiled):
+    params = Params(epochs=5, batch_size=20, compile=compiled)
+    with pytest.raises(RunFailed) as caught:
+        train_and_evaluate(params, build_model=build_diverging, dataset=digits, options=QUIET)
+    (run,) = Path("runs").iterdir()
+    losses = [point for point in read_metrics(run / "metrics.jsonl") if point.name == "batch_loss"]
+    first = next(point for point in losses if not math.isfinite(point.value))
+    said = re.search(r"batch_loss is (nan|inf) at step (\d+), in epoch 1", str(caught.value.__cause__))
+    assert said
+    assert said.groups() == (str(first.value), str(first.step))
+    stored = read_json(run / "run.json")
+    assert stored["status"] == "failed"
+    assert "on-nan = 'continue' would train on" in stored["error"]
+
+
+def test_a_run_told_to_continue_ends_with_the_losses_as_they_were(digits):
+    options = Options(mode="offline", quiet=True)
+    params = Params(epochs=2, on_nan="continue")
+    found = train_and_evaluate(params, build_model=build_diverging, dataset=digits, options=options)
+    assert found.status == "finished"
+    summary = record.summary(found)
+    assert summary["test_loss"] in ("NaN", "Infinity")
+    assert "loss nan" in record.describe(summary, "model.h5")
+    json.dumps(summary, allow_nan=False)
+    messages = archived_messages(Path(found.source) / "comet" / f"{found.key}.zip")
+    metrics = [m["payload"]["metric"] for m in messages if m["type"] == "metric_msg"]
+    assert "NaN" in [metric["metricValue"] for metric in metrics if metric["metricName"] == "val_loss"]
+
+
+def test_a_disk_that_is_nearly_full_ends_the_run_in_order_after_its_last_checkpoint(digits, monkeypatch):
+    free = iter([10**9, 10**9, 10**9])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: types.SimpleNamespace(free=next(free, 10**6)))
+    params = Params(epochs=5, layer_1_size=16, layer_2_size=8)
+    with pytest.raises(RunFailed) as caught:
+        train_and_evaluate(params, dataset=digits, options=Options(mode="offline", quiet=True))
+    assert "no space left on the disk: 1 MB are free, 48 MB are needed" in str(caught.value.__cause__)
+    (run,) = Path("runs").iterdir()
+    directory = RunDirectory(run)
+    assert read_json(directory.run_file)["status"] == "failed"
+    assert check_archive(directory.archive) == []
+    stored = read_checkpoint(directory.checkpoints)
+    assert stored
+    assert stored.epochs == 2
+
+
+def test_a_disk_that_is_full_refuses_the_run_before_anything_is_written(digits, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: types.SimpleNamespace(free=10**6))
+    with pytest.raises(ValueError, match="runs = '.*' cannot be written to: no space left on the disk"):
+        train_and_evaluate(small(), dataset=digits, options=QUIET)
+    assert not Path("runs").exists()
+
+
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(digits):
     results = [
         train_and_evaluate(small(seed=seed), dataset=digits, options=QUIET).results for seed in (1, 1, 2)
@@ -87,8 +151,8 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(digits):
 @pytest.mark.parametrize("optimizer", ["adamax", "adam", "rmsprop", "sgd"])
 def test_the_decay_schedule_acts_whichever_optimizer_is_chosen(digits, optimizer):
     params = small(optimizer=optimizer, initial_lr=0.1, decay_steps=4, decay_rate=0.5)
-    record = train_and_evaluate(params, dataset=digits, options=QUIET)
-    assert record.results["last"]["learning_rate"] == pytest.approx(0.05)
+    found = train_and_evaluate(params, dataset=digits, options=QUIET)
+    assert found.results["last"]["learning_rate"] == pytest.approx(0.05)
 
 
 def test_early_stopping_keeps_the_best_weights(digits):
@@ -101,14 +165,14 @@ def test_early_stopping_keeps_the_best_weights(digits):
         patience=2,
         validation=0.5,
     )
-    record = train_and_evaluate(params, dataset=digits, options=QUIET)
-    assert record.results["epochs"] < 40
-    assert record.results["best"]["epoch"] == record.results["epochs"] - 2
+    found = train_and_evaluate(params, dataset=digits, options=QUIET)
+    assert found.results["epochs"] < 40
+    assert found.results["best"]["epoch"] == found.results["epochs"] - 2
 
 
 def test_the_metrics_journal_holds_each_point_once(digits):
-    record = train_and_evaluate(small(), dataset=digits, options=QUIET)
-    points = [(point.name, point.step) for point in read_metrics(Path(record.source) / "metrics.jsonl")]
+    found = train_and_evaluate(small(), dataset=digits, options=QUIET)
+    points = [(point.name, point.step) for point in read_metrics(Path(found.source) / "metrics.jsonl")]
     assert len(points) == len(set(points))
     assert {("loss", 4), ("val_accuracy", 4), ("test_accuracy", 4)} <= set(points)
 
@@ -120,10 +184,10 @@ def test_colour_images_of_any_size_train_a_cnn():
         "u1"
     )
     arrays = {"x_train": images, "y_train": labels, "x_test": images[:10], "y_test": labels[:10]}
-    record = train_and_evaluate(
+    found = train_and_evaluate(
         Params(model="cnn", filters=2, epochs=1, batch_size=8), dataset=arrays, options=QUIET
     )
-    assert record.status == "finished"
+    assert found.status == "finished"
 
 
 def test_a_tracker_that_fails_does_not_end_the_run(digits, capsys, monkeypatch):
@@ -131,15 +195,15 @@ def test_a_tracker_that_fails_does_not_end_the_run(digits, capsys, monkeypatch):
         raise RuntimeError("no more metrics")
 
     monkeypatch.setattr("comet_ml.OfflineExperiment.log_metric", refuse)
-    record = train_and_evaluate(small(), dataset=digits, options=Options(mode="offline", quiet=True))
-    assert record.status == "finished"
+    found = train_and_evaluate(small(), dataset=digits, options=Options(mode="offline", quiet=True))
+    assert found.status == "finished"
     assert "did not take log_metric: RuntimeError: no more metrics" in capsys.readouterr().err
 
 
 def test_what_a_failing_tracker_lost_is_in_the_archive_all_the_same(digits, monkeypatch):
     monkeypatch.setattr("comet_ml.OfflineExperiment.log_metric", lambda *_, **__: None)
-    record = train_and_evaluate(small(), dataset=digits, options=Options(mode="offline", quiet=True))
-    archive = Path(record.source) / "comet" / f"{record.key}.zip"
+    found = train_and_evaluate(small(), dataset=digits, options=Options(mode="offline", quiet=True))
+    archive = Path(found.source) / "comet" / f"{found.key}.zip"
     metrics = [m["payload"] for m in archived_messages(archive) if m["type"] == "metric_msg"]
     names = {(payload.get("context"), payload["metric"]["metricName"]) for payload in metrics}
     assert {(None, "val_loss"), (None, "learning_rate"), ("test", "accuracy")} <= names

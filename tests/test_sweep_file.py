@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import train
 from experiment.sweep_file import read_sweep
 from experiment.sweep_points import points, spelled
 from experiment.sweep_space import Choices, Range
 from params.load import FOLDER, check_params
 from params.spec import Params
-from tests.conftest import run_train
 
 SHIPPED = {"tutorial": 108, "tutorial-small": 36, "quick": 4}
 
@@ -219,21 +219,25 @@ BAD_COMMANDS = {
     "no workers": (["--sweep", "quick", "--workers", "0"], "'0': should be an integer from 1"),
     "workers without a sweep": (["--workers", "2"], "--workers: only with --sweep"),
     "a name for many runs": (["--sweep", "quick", "--name", "x"], "--name: not with --sweep"),
+    "a resumed sweep": (["--sweep", "quick", "--resume", "x"], "--resume and --sweep: give one of them"),
+    "a folder of pictures": (["--sweep", "quick", "--dataset", "."], "not a folder of pictures"),
     "data that is not there": (["--sweep", "quick", "--dataset", "x.npz"], "no file or folder here"),
 }
 
 
 @pytest.mark.parametrize("kind", BAD_COMMANDS)
-def test_a_bad_command_is_one_sentence_exit_code_2_and_nothing_written(tmp_path, kind):
+def test_a_bad_command_is_one_sentence_exit_code_2_and_nothing_written(tmp_path, kind, capsys):
     whole = {"algorithm": "grid", "parameters": {"seed": [1, 2]}}
     (tmp_path / "seeds.json").write_text(json.dumps(whole))
     whole = {"algorithm": "grid", "parameters": {"epochs": [1]}, "spec": {"metric": "test_accuracy"}}
     (tmp_path / "test.json").write_text(json.dumps(whole))
     before = sorted(tmp_path.rglob("*"))
     arguments, message = BAD_COMMANDS[kind]
-    done = run_train(*arguments, cwd=tmp_path)
-    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
-    assert re.search(message, done.stderr)
+    with pytest.raises(SystemExit) as ended:
+        train.main(arguments)
+    said = capsys.readouterr().err
+    assert (ended.value.code, len(said.strip().splitlines())) == (2, 1), said
+    assert re.search(message, said)
     assert sorted(tmp_path.rglob("*")) == before
 
 

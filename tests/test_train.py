@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import train
 from experiment.archives import archived_messages, check_archive
 from tests.conftest import ROOT, run_python, run_train
 
@@ -247,22 +248,33 @@ BAD_INPUT = {
         ["--dataset", "mnist-5k", "--runs", "broken.toml"],
         "runs = .* cannot be written to",
     ),
+    "a model file with a long name": (["--model-file", "网" * 70 + ".h5"], "of 200 bytes at most"),
+    "a long name": (
+        ["--dataset", "mnist-5k", "--name", "x" * 101],
+        "name = 'x*…' has 101 characters; at most",
+    ),
+    "a long tag": (
+        ["--dataset", "mnist-5k", "--tag", "y" * 101],
+        "tag = 'y*…' has 101 characters; at most 100",
+    ),
     "online without a key": (["--mode", "online"], "needs a Comet API key .* put COMET_API_KEY=… into .env"),
 }
 
 
 @pytest.mark.parametrize("kind", BAD_INPUT)
-def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(tmp_path, kind):
+def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(tmp_path, kind, capsys):
     (tmp_path / "broken.toml").write_text("epochs = \n")
     (tmp_path / "typo.toml").write_text("epoch = 5\n")
     (tmp_path / "type.toml").write_text('epochs = "5"\n')
     before = sorted(tmp_path.rglob("*"))
     arguments, message = BAD_INPUT[kind]
-    done = run_train(*arguments, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert re.search(message, done.stderr), done.stderr
-    assert done.stdout == ""
+    with pytest.raises(SystemExit) as ended:
+        train.main(arguments)
+    printed = capsys.readouterr()
+    assert ended.value.code == 2
+    assert len(printed.err.strip().splitlines()) == 1
+    assert re.search(message, printed.err), printed.err
+    assert printed.out == ""
     assert sorted(tmp_path.rglob("*")) == before
 
 

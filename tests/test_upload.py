@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -14,15 +15,7 @@ import pytest
 from experiment import archives
 from experiment.rundir import MetricsJournal, Point, RunDirectory, read_json, read_metrics
 from tests.comet_server import CometServer
-from tests.conftest import ROOT, run_python, run_train
-
-
-@pytest.fixture(scope="module")
-def offline_run(digits_file, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("offline")
-    done = run_train("--dataset", digits_file, "--epochs", "2", "--mode", "offline", "--json", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+from tests.conftest import ROOT, run_python
 
 
 @pytest.fixture
@@ -90,6 +83,52 @@ def test_what_the_server_refuses_is_listed_with_exit_code_1_and_sent_the_next_ti
     assert len(sent) == len(set(sent))
     names = [asset.get("assetId") or asset["imageId"] for asset in server.runs[run.key].assets]
     assert len(names) == len(set(names)) == read_json(run.upload_file)["counts"]["assets"]
+
+
+def test_an_upload_killed_at_random_moments_is_gone_on_with_and_sends_nothing_twice(run, server, tmp_path):
+    seed = random.randrange(2**32)
+    print("seed of the moments:", seed)
+    moments = random.Random(seed)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **server.environment()}
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "experiment", "upload", run.key],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while process.poll() is None and run.key not in server.runs:
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0, 0.6))
+        process.kill()
+        process.wait()
+    done = command("upload", run.key, cwd=tmp_path, **server.environment())
+    assert done.returncode == 0, done.stderr + done.stdout
+    sent = points(server, run.key)
+    assert len(sent) == len(set(sent)) == read_json(run.upload_file)["counts"]["points"]
+    names = [asset.get("assetId") or asset["imageId"] for asset in server.runs[run.key].assets]
+    assert len(names) == len(set(names)) == read_json(run.upload_file)["counts"]["assets"]
+
+
+def test_uploads_at_the_same_time_send_nothing_twice(run, server, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **server.environment()}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "experiment", "upload", run.key],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
+    assert 0 in [code for _, code in ended]
+    assert all("a process is working on it" in errors for errors, code in ended if code), ended
+    sent = points(server, run.key)
+    assert len(sent) == len(set(sent)) == read_json(run.upload_file)["counts"]["points"]
 
 
 def test_the_shells_project_does_not_redirect_an_old_run(run, server, tmp_path):

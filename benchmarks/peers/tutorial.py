@@ -28,19 +28,23 @@ shape = (784,) if model_name == "mlp" else (28, 28, 1)
 x_train, x_test = (x.reshape(len(x), *shape).astype("float32") / 255 for x in (x_train, x_test))
 y_train, y_test = (tf.keras.utils.to_categorical(y, 10) for y in (y_train, y_test))
 
-layers = tf.keras.layers
 if model_name == "mlp":
+    layers = tf.keras.layers
     hidden = [layers.Flatten(), layers.Dense(128, "relu"), layers.Dense(128, "relu"), layers.Dropout(0.25)]
     schedule = tf.keras.optimizers.schedules.ExponentialDecay(0.01, 2000, 0.9)
-    optimizer = tf.keras.optimizers.Adamax(schedule)
     model = tf.keras.Sequential([tf.keras.Input(shape), *hidden, layers.Dense(10)])
+    model.compile(
+        optimizer=tf.keras.optimizers.Adamax(schedule),
+        loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
 else:
-    from experiment.models import build_cnn
+    from experiment import models, trainer
+    from params.load import load_params
 
-    model = build_cnn({"filters": 32, "dropout": 0.4}.__getitem__, shape, 10)
-    optimizer = tf.keras.optimizers.Adam(tf.keras.optimizers.schedules.ExponentialDecay(0.002, 470, 0.75))
-loss = tf.keras.losses.CategoricalCrossentropy(from_logits=True)
-model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    get_parameter = load_params("mnist-cnn").model_dump(by_alias=True).__getitem__
+    model = models.build_model(get_parameter, shape, 10)
+    trainer.compile_model(model, get_parameter)
 
 seconds: list[float] = []
 

@@ -1,0 +1,244 @@
+"""A run that is to be repeated, as its run directory, its offline archive or Comet's API tell of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiment import archives, provenance, tracking
+from experiment.rundir import RUNNING, Point, RunDirectory, find_run, read_json, read_metrics
+
+TEXTS = ("predictions.npz", "git.patch")
+_KEY = re.compile(r"[A-Za-z0-9]{32,50}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Original:
+    """What is known of a run to repeat.
+
+    Attributes:
+        source: 'run directory', 'archive' or 'Comet'.
+        place: the path, or in Comet the key, by which ``find_original`` finds it again.
+        params: the parameters as they were logged; all of them texts if Comet tells them.
+        facts: what it was made of, as in ``run.json``; what the source does not tell is not in it.
+        points: all points of its metrics.
+        predictions: labels int32 [N] and probabilities float32 [N, classes]; None where there are none.
+        code: SHA-256 of each file of its code, by its name; empty where the source has no code.
+        patch: its uncommitted changes.
+    """
+
+    key: str
+    name: str
+    status: str
+    source: str
+    place: str
+    params: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    points: Sequence[Point]
+    predictions: tuple[np.ndarray, np.ndarray] | None
+    code: Mapping[str, str]
+    patch: str
+
+
+def find_original(runs: Path, run: str) -> Original:
+    """Find a run: an archive by its path, a run directory, or with a whole key what Comet has.
+
+    Raises:
+        ValueError: there is none, it is alive, or it cannot be read.
+    """
+    if Path(run).is_file():
+        return read_archive(Path(run))
+    try:
+        directory = find_run(runs, run)
+    except ValueError:
+        if not _KEY.fullmatch(run):
+            raise
+        return fetch(run)
+    return read_directory(directory)
+
+
+def read_directory(directory: RunDirectory) -> Original:
+    """Read a run directory; code and patch are in its archive, if it has one."""
+    run, name = read_json(directory.run_file), directory.key[:12]
+    if run["status"] == RUNNING and directory.is_alive():
+        raise ValueError(f"run {name} is alive: wait for its end before repeating it")
+    archive = directory.archive
+    files, code = (
+        _read_files(archive) if archive.exists() and not archives.check_archive(archive) else ({}, {})
+    )
+    if directory.predictions_file.exists():
+        files["predictions.npz"] = directory.predictions_file.read_bytes()
+    points = list(read_metrics(directory.metrics_file)) if directory.metrics_file.exists() else []
+    return Original(
+        key=directory.key,
+        name=run["name"],
+        status=run["status"],
+        source="run directory",
+        place=str(directory.path),
+        params=read_json(directory.params_file),
+        facts=run,
+        points=points,
+        code=code,
+        **_contents(files),
+    )
+
+
+def read_archive(path: Path) -> Original:
+    """Read an offline archive.
+
+    Raises:
+        ValueError: it is damaged, or not of this pipeline.
+    """
+    if wrong := archives.check_archive(path):
+        raise ValueError(f"'{path}' is no sound archive of a run: {wrong[0]}")
+    others: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    packages: list[str] = []
+    points = []
+    for message in archives.archived_messages(path):
+        payload = message["payload"]
+        if message["type"] == "log_other":
+            others[payload["key"]] = payload["value"]
+        elif message["type"] == "parameter_msg":
+            params[payload["param"]["paramName"]] = payload["param"]["paramValue"]
+        elif message["type"] == "installed_packages":
+            packages = payload["installed_packages"]
+        elif message["type"] == "metric_msg":
+            metric, context = payload["metric"], payload.get("context")
+            name = f"{context}_{metric['metricName']}" if context else metric["metricName"]
+            points.append((name, metric["metricValue"], metric.get("step"), metric.get("epoch")))
+    with zipfile.ZipFile(path) as archive:
+        key = json.loads(archive.read("experiment.json"))["offline_id"]
+    files, code = _read_files(path)
+    return Original(
+        key=key,
+        name=others.get("Name", key[:12]),
+        status=others.get("run_status", RUNNING),
+        source="archive",
+        place=str(path.absolute()),
+        params=params,
+        facts=_facts(f"'{path}'", others, packages),
+        points=_points(points),
+        code=code,
+        **_contents(files),
+    )
+
+
+def fetch(key: str) -> Original:
+    """Fetch a run from Comet by its key.
+
+    Raises:
+        ValueError: there is no API key, no such run, or no answer.
+    """
+    if not tracking.api_key():
+        raise ValueError(f"run '{key}' is not here, and to look for it in Comet an API key is needed")
+    comet_ml = tracking.import_comet()
+    try:
+        found = comet_ml.API(api_key=tracking.api_key()).get_experiment_by_key(key)
+        if found is None:
+            raise ValueError(f"run '{key}' is neither here nor in Comet")
+        others = {each["name"]: each["valueCurrent"] for each in found.get_others_summary()}
+        params = {each["name"]: each["valueCurrent"] for each in found.get_parameters_summary()}
+        packages = found.get_installed_packages() or []
+        points = [
+            (each["metricName"], each["metricValue"], each.get("step"), each.get("epoch"))
+            for each in found.get_metrics()
+        ]
+        files: dict[str, bytes] = {}
+        code: dict[str, str] = {}
+        for asset in found.get_asset_list():
+            if asset["fileName"] in TEXTS:
+                files[asset["fileName"]] = found.get_asset(asset["assetId"])
+            elif asset["type"] == "source_code":
+                code[asset["fileName"]] = _sha256(found.get_asset(asset["assetId"]))
+    except ValueError:
+        raise
+    except Exception as error:  # the SDK raises its own, requests' and everett's errors alike
+        raise ValueError(f"run '{key}' cannot be read from Comet ({type(error).__name__})") from None
+    return Original(
+        key=key,
+        name=others.get("Name", key[:12]),
+        status=others.get("run_status", RUNNING),
+        source="Comet",
+        place=key,
+        params=params,
+        facts=_facts(f"run '{key}'", others, packages),
+        points=_points(points),
+        code=code,
+        **_contents(files),
+    )
+
+
+def _contents(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return predictions and patch out of files."""
+    predictions = None
+    if "predictions.npz" in files:
+        with np.load(io.BytesIO(files["predictions.npz"])) as stored:
+            predictions = stored["labels"], stored["probabilities"]
+    return {"predictions": predictions, "patch": files.get("git.patch", b"").decode(errors="replace")}
+
+
+def _read_files(archive: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Return the files of an archive that a rerun needs, and the hashes of its code."""
+    files, code = {}, {}
+    with zipfile.ZipFile(archive) as stored:
+        for message in archives.archived_messages(archive):
+            if message["type"] == "file_upload":
+                payload = message["payload"]
+                name = payload["additional_params"].get("fileName")
+                if name in TEXTS:
+                    files[name] = stored.read(payload["file_path"])
+                elif payload["upload_type"] == "source_code":
+                    code[name] = _sha256(stored.read(payload["file_path"]))
+    return files, code
+
+
+def _facts(which: str, others: Mapping[str, Any], packages: Iterable[str]) -> dict[str, Any]:
+    """Put what a run logged as single values into the form of ``run.json``."""
+    if missing := [
+        name for name in ("dataset", "dataset_fingerprint", "code_fingerprint") if name not in others
+    ]:
+        raise ValueError(f"{which} does not tell enough to repeat it: it has no {missing[0]}")
+    versions = dict(re.split("==?", package, maxsplit=1) for package in packages if "=" in package)
+    named = {name.lower().replace("_", "-"): version for name, version in versions.items()}
+    git = _part(others, "git_")
+    machine = _part(others, "machine_")
+    return {
+        "dataset": {
+            "name": others["dataset"],
+            "fingerprint": others["dataset_fingerprint"],
+            "split_fingerprint": others.get("split_fingerprint"),
+            "test_fingerprint": others.get("test_fingerprint"),
+        },
+        "git": git | ({"dirty": str(git["dirty"]).lower() == "true"} if "dirty" in git else {}),
+        "machine": machine | ({"cores": int(machine["cores"])} if "cores" in machine else {}),
+        "packages": {name: named[name] for name in provenance.packages() if name in named},
+        **{name: others[name] for name in ("code_fingerprint", "python", "compiled") if name in others},
+        **({"threads": int(others["threads"])} if "threads" in others else {}),
+    }
+
+
+def _part(others: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in others.items() if name.startswith(prefix)}
+
+
+def _points(rows: Iterable[tuple[str, Any, Any, Any]]) -> list[Point]:
+    """Make points of (name, value, step, epoch), as texts or numbers; the SDK's own have no epoch."""
+    return [
+        Point(name, float(value), int(step), int(epoch), 0.0)
+        for name, value, step, epoch in rows
+        if step is not None and epoch is not None
+    ]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

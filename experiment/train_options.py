@@ -1,0 +1,102 @@
+"""The options of ``train.py``, and a flag for each parameter, made from its declaration."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+from experiment.command_line import Parser
+from params.load import NAMES
+from params.spec import Params, condition
+
+MODES = ("auto", "online", "offline", "disabled")
+SWEEP_ONLY = ("seeds", "workers", "scheduler", "ray_address")
+
+
+def build_parser(description: str) -> argparse.ArgumentParser:
+    """Build the parser: options by hand, one flag for each parameter from its declaration."""
+    parser = Parser(
+        prog="train.py", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--params", metavar="FILE", help="TOML file, or the name of one in params/")
+    parser.add_argument("--mode", choices=MODES, default="auto", help="auto: online if an API key is set")
+    parser.add_argument("--name", help="name of the run (default: dataset, model, optimizer, key)")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="tag; may be repeated")
+    parser.add_argument("--workspace", help="Comet workspace (default: COMET_WORKSPACE)")
+    parser.add_argument("--project", help="Comet project (default: COMET_PROJECT_NAME)")
+    parser.add_argument("--register", metavar="NAME", help="make the model a version of NAME in the registry")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
+    parser.add_argument(
+        "--rerun", metavar="RUN", help="repeat a run, or an archive, and say if it is the same"
+    )
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of run directories")
+    parser.add_argument(
+        "--memory-gb",
+        type=_gigabytes,
+        metavar="GB",
+        help="memory that a folder's pictures may take; more are read batch by batch (default: half)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
+    sweeps = parser.add_argument_group("sweeps")
+    sweeps.add_argument(
+        "--sweep", metavar="FILE", help="Comet Optimizer file, or the name of one in params/sweeps/"
+    )
+    sweeps.add_argument(
+        "--seeds", type=_count, metavar="N", help="run each point N times, each with the next seed"
+    )
+    sweeps.add_argument(
+        "--workers", type=_count, metavar="N", help="runs side by side (default: one a core or GPU)"
+    )
+    sweeps.add_argument("--scheduler", choices=("asha",), help="asha: end hopeless runs early")
+    sweeps.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: this machine)")
+    group = parser.add_argument_group("parameters (logged; also the names in TOML files)")
+    for name in NAMES:
+        field = Params.model_fields[name.replace("-", "_")]
+        when = condition(name.replace("-", "_"))
+        help_text = (
+            f"{field.description} (default: {_shown(field.default)}{f'; with {when.text}' if when else ''})"
+        )
+        group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text)
+    return parser
+
+
+def check_together(options: argparse.Namespace) -> None:
+    """Refuse options that say nothing together.
+
+    Raises:
+        ValueError: one sentence that names them.
+    """
+    given = [name for name in ("resume", "rerun", "sweep") if getattr(options, name)]
+    if len(given) > 1:
+        raise ValueError(f"--{given[0]} and --{given[1]}: give one of them")
+    if options.sweep:
+        if alone := [name for name in ("name", "register") if getattr(options, name)]:
+            raise ValueError(f"--{alone[0]}: not with --sweep, which makes many runs")
+    elif only := [name for name in SWEEP_ONLY if getattr(options, name)]:
+        raise ValueError(f"--{only[0].replace('_', '-')}: only with --sweep")
+
+
+def _gigabytes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' should be a number greater than 0")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"'{text}': should be an integer from 1 to 10,000")
+    return int(text)
+
+
+def _shown(value: object) -> object:
+    return "off" if value is False else "on" if value is True else value
+
+
+def _metavar(annotation: Any) -> str:
+    choices = getattr(annotation, "__args__", ())
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "|".join(choices)
+    return {int: "INT", float: "FLOAT", bool: "BOOL"}.get(annotation, "VALUE")

@@ -6,12 +6,12 @@ import dataclasses
 import importlib.util
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiment import data, image_folder, sweep_ranking, tracking
-from experiment.rundir import write_atomically, write_json
+from experiment import compare, data, image_folder, report, sweep_ranking, tracking
+from experiment.rundir import write_json
 from experiment.sweep_file import read_sweep
 from experiment.sweep_plan import Plan
 from experiment.sweep_points import EPOCH_METRICS, Sweep, points
@@ -91,10 +91,22 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
 
             sweep_engine.run(plan, arrays, settings)
         summary = sweep_ranking.summarize(plan)
+        summary["comparison"] = _write_comparison(plan, summary)
         write_json(plan.folder / "ranking.json", summary)
-        keys = [key for row in summary["ranking"] if row["score"] is not None for key in row["keys"]]
-        write_atomically(plan.folder / "keys.txt", "".join(f"{key}\n" for key in keys).encode())
     return summary
+
+
+def _write_comparison(plan: Plan, summary: Mapping[str, Any]) -> str | None:
+    """Write the page that compares a sweep's runs, best first; return its path, None without the extra."""
+    keys = [key for row in summary["ranking"] if row["score"] is not None for key in row["keys"]]
+    page = plan.folder / "comparison.html"
+    try:
+        report.check_installed()
+        records = [compare.load_run(key, plan.runs) for key in keys]
+        report.write_report(compare.compare_runs(records, metric=plan.sweep.spec.metric), page)
+    except ValueError:
+        return None
+    return str(page)
 
 
 def _check(sweep: Sweep, repeats: int, settings: Settings) -> None:

@@ -72,9 +72,8 @@ def describe(summary: Mapping[str, Any]) -> None:
     if best := summary["best"]:
         console.print(f"best     python -m experiment show {best['keys'][0][:12]}")
         console.print(f"again    {summary['rerun']}")
-        runs, html = shlex.quote(str(folder.parent.parent)), shlex.quote(str(folder / "comparison.html"))
-        keys = shlex.quote(str(folder / "keys.txt"))
-        console.print(f"compare  python -m experiment compare --runs {runs} $(cat {keys}) --html {html}")
+        page = "pip install -c constraints.txt -e '.[report]', and the same command writes a page"
+        console.print(f"compare  {summary['comparison'] or page}")
 
 
 def _ranking(plan: Plan, states: Sequence[Outcome | Trial]) -> list[dict[str, Any]]:

@@ -128,6 +128,13 @@ def test_a_trial_that_fails_is_tried_again_and_then_recorded_with_its_error(swep
     assert done.returncode == 0
 
 
+def test_a_page_compares_the_runs_that_have_a_score(swept):
+    page = Path(swept[2]["comparison"]).read_text(encoding="utf-8")
+    assert all(key in page for key in swept[2]["best"]["keys"])
+    diverged = [row for row in swept[2]["ranking"] if row["status"] == "diverged"]
+    assert not any(key in page for row in diverged for key in row["keys"])
+
+
 def test_comets_panels_find_what_they_read(swept):
     folder, _, summary, _ = swept
     key = summary["best"]["keys"][0]
@@ -184,6 +191,7 @@ def test_killed_anywhere_a_sweep_goes_on_and_runs_no_trial_twice(digits_file, tm
     wait_until(lambda: any(run.get("deaths") for run in runs_of(tmp_path)))
     wait_until(running)
     second.kill()  # the sweep itself: its workers die with it
+    second.wait()
     workers = {run["process"]["pid"] for run in runs_of(tmp_path)}
     wait_until(lambda: not any(psutil.pid_exists(pid) and is_python(pid) for pid in workers), 20)
 

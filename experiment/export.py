@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from experiment.console import without_stderr
-from experiment.data import Dataset, Examples, load_arrays, split_arrays
+from experiment.data import Dataset, Examples, split_arrays
+from experiment.image_folder import load_set
 from experiment.rundir import RunDirectory, RunRecord, atomic_path, read_record, sync_folder
 
 # Of logits, as a part of the largest one (or of 1, where all are smaller). Float32 sums in another order
@@ -191,7 +192,7 @@ def _load_dataset(record: RunRecord) -> Dataset:
     """
     facts = record.run["dataset"]
     try:
-        arrays = load_arrays(facts["source"])
+        arrays = load_set(facts["source"], record.params.__getitem__)
     except ValueError as error:
         raise ValueError(
             f"run {record.key[:12]} cannot be checked without its test images: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 
 from experiment import image_cache
 from experiment.array_files import IDX_FILES
-from experiment.data import DATASETS, Arrays, Examples, StoredImages
+from experiment.data import DATASETS, Arrays, Examples, StoredImages, load_arrays
 
 PARTS = ("train", "validation", "test")
 IGNORED = ("Thumbs.db", "desktop.ini", "__MACOSX")
@@ -147,6 +148,18 @@ def load_images(inspection: Inspection, get_parameter: Callable[[str], Any], mem
         validation=examples.get("validation"),
         groups=groups["train"],
     )
+
+
+def load_set(source: str, get_parameter: Callable[[str], Any]) -> Arrays:
+    """Load the set of a finished run into memory, whatever kind it is, from where ``run.json`` says it lay.
+
+    Raises:
+        ValueError: it is not there any more, or is no longer fit.
+    """
+    if not is_image_folder(source):
+        return load_arrays(source)
+    inspection = inspect_folder(Path(source), get_parameter("image-size"), get_parameter("channels"))
+    return load_images(inspection, get_parameter, memory=sys.maxsize)
 
 
 def _places(root: Path) -> tuple[list[tuple[str, str, Path]], int, list[Fault]]:

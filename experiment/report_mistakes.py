@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiment import data
+from experiment import data, image_folder
 from experiment.rundir import RunRecord
 
 IMAGE_BYTES = 1_500_000
@@ -106,7 +106,8 @@ def _test_images(record: RunRecord) -> np.ndarray | None:
     if not source or not _is_here(source):
         return None
     try:
-        test = data.split_arrays(data.load_arrays(source), record.params.__getitem__).test
+        get_parameter = record.params.__getitem__
+        test = data.split_arrays(image_folder.load_set(source, get_parameter), get_parameter).test
     except (ValueError, KeyError, OSError):
         return None
     content = hashlib.sha256(test.images.tobytes() + test.labels.tobytes())

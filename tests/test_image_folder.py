@@ -284,6 +284,14 @@ def test_images_beyond_the_memory_budget_stay_on_disk_and_are_the_same(two_class
         np.testing.assert_array_equal(one.labels, other.labels)
 
 
+def test_a_finished_runs_set_is_loaded_again_whatever_kind_it_is(two_classes, digits_file):
+    get_parameter = parameters(image_size=28, channels=1)
+    again = image_folder.load_set(str(two_classes), get_parameter)
+    assert again.fingerprint == load(two_classes).fingerprint
+    assert isinstance(again.train.images, np.ndarray)
+    assert len(image_folder.load_set(str(digits_file), get_parameter).train) == 400
+
+
 def test_every_format_may_lie_in_one_folder(two_classes):
     for number, format in enumerate(("JPEG", "BMP", "GIF", "WEBP")):
         pixels = np.full((9, 9, 3), 40 * number, np.uint8)

@@ -55,7 +55,7 @@ ALLOWED = {
         *("experiment.text_table", "experiment.verdicts"),
     },
     "experiment.importance": {"experiment.groups", "experiment.rundir"},
-    "experiment.report_mistakes": {"experiment.data", "experiment.rundir"},
+    "experiment.report_mistakes": {"experiment.data", "experiment.image_folder", "experiment.rundir"},
     "experiment.report": {
         *("experiment.compare", "experiment.compare_tables", "experiment.curves", "experiment.groups"),
         *("experiment.importance", "experiment.predictions", "experiment.report_mistakes"),
@@ -97,7 +97,13 @@ ALLOWED = {
     },
     "experiment.verdict": {"experiment.original", "experiment.rundir"},
     "experiment.export": {
-        *("experiment.batches", "experiment.checkpoints", "experiment.console", "experiment.data"),
+        *(
+            "experiment.batches",
+            "experiment.checkpoints",
+            "experiment.console",
+            "experiment.data",
+            "experiment.image_folder",
+        ),
         *("experiment.rundir", "experiment.trainer"),
     },
     "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},

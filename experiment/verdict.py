@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from experiment import statistics
 from experiment.original import Original
 from experiment.rundir import FINISHED, Point, RunDirectory, read_json, read_metrics
 
@@ -150,12 +151,9 @@ def _compare_predictions(
     now: Places,
 ) -> dict[str, Any]:
     """Compare predictions on the same test images: equal bits, and McNemar's exact test."""
-    from scipy.stats import binomtest
-
     (labels, before), (_, after) = original, rerun
     right_then, right_now = (each.argmax(-1) == labels for each in (before, after))
-    lost, won = int(np.sum(right_then & ~right_now)), int(np.sum(~right_then & right_now))
-    p = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+    lost, won, p = statistics.mcnemar(right_then, right_now)
     losses = [_last_loss(places) for places in (then, now)]
     change = losses[1] / losses[0] - 1 if losses[0] else math.inf
     return {

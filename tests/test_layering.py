@@ -95,7 +95,7 @@ ALLOWED = {
         *("experiment.data", "experiment.original", "experiment.provenance", "experiment.rundir"),
         *("params.load", "params.spec"),
     },
-    "experiment.verdict": {"experiment.original", "experiment.rundir"},
+    "experiment.verdict": {"experiment.original", "experiment.rundir", "experiment.statistics"},
     "experiment.export": {
         *(
             "experiment.batches",

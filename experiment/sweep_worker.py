@@ -7,6 +7,7 @@ return after each epoch, and each second without one: only between two steps can
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import queue
 import signal
@@ -64,6 +65,8 @@ class TrialRunner(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Get ready for a trial, once the one before has ended."""
         self._end()
+        # A model, its callbacks and its tensors hold each other: trial after trial they would pile up.
+        gc.collect()
         self._run = _Run(self._session, self._arrays, **new_config["run"])
         return True
 
@@ -80,7 +83,7 @@ class TrialRunner(tune.Trainable):
         self._end()
 
     def _end(self) -> None:
-        if run := getattr(self, "_run", None):
+        if run := self.__dict__.pop("_run", None):
             run.interrupt()
 
 

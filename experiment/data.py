@@ -34,7 +34,7 @@ CLOTHES = (
 )
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # its package dataset-fashion-mnist
 DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-PROBE_SECONDS = 6.0
+PROBE_SECONDS = 4.0
 MNIST_5K_TEST_FRACTION = 0.2
 
 

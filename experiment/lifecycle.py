@@ -61,7 +61,7 @@ def recorded(
         RunFailed: something inside raised.
     """
     secrets = (tracking.api_key(),)
-    with directory.exclusive():
+    with directory.exclusive(), _threads_tell(console):
         write_json(directory.params_file, params)
         again = directory.run_file.exists()
         new = {
@@ -94,6 +94,21 @@ def recorded(
         finally:
             console.stop()
             _close(directory, tracker, status, error, console)
+
+
+@contextlib.contextmanager
+def _threads_tell(console: Console) -> Iterator[None]:
+    """Make a notice of what ends a thread, one of the SDK's on a full disk say, instead of a traceback."""
+    before = threading.excepthook
+
+    def tell(error: threading.ExceptHookArgs) -> None:
+        console.notice(f"a thread ended early: {error.exc_type.__name__}: {error.exc_value}")
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _close(

@@ -254,10 +254,18 @@ def _sending(directory: RunDirectory) -> Path:
 def _wait_until_there(
     directory: RunDirectory, messages: list[archives.Message], seconds: float
 ) -> list[archives.Message]:
-    """Read back until nothing is missing or time is up; return what is missing then."""
+    """Read back until nothing is missing or time is up; return what is missing then.
+
+    Raises:
+        ValueError: Comet did not answer, up to the end.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        missing = _missing(messages, _fetch(directory.key), directory.archive)
-        if not missing or time.monotonic() > deadline:
-            return missing
+        try:
+            missing = _missing(messages, _fetch(directory.key), directory.archive)
+            if not missing or time.monotonic() > deadline:
+                return missing
+        except ValueError:
+            if time.monotonic() > deadline:
+                raise
         time.sleep(2)

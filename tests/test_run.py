@@ -52,7 +52,7 @@ def test_every_logged_parameter_is_read(digits, capsys):
 def test_a_parameter_that_nothing_reads_is_a_notice(digits, capsys, monkeypatch):
     monkeypatch.setattr("experiment.models.MODELS", {"mlp": build_linear})
     train_and_evaluate(small(), dataset=digits, options=QUIET)
-    assert "without effect on this run: dropout, layer-1-size, layer-2-size" in capsys.readouterr().err
+    assert "rotation, augment-shift, dropout, layer-1-size, layer-2-size" in capsys.readouterr().err
 
 
 def test_reading_what_was_not_logged_fails_the_run(digits):
@@ -148,7 +148,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(digits):
     assert results[0]["test_loss"] == results[1]["test_loss"] != results[2]["test_loss"]
 
 
-@pytest.mark.parametrize("optimizer", ["adamax", "adam", "rmsprop", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamax", "sgd"])
 def test_the_decay_schedule_acts_whichever_optimizer_is_chosen(digits, optimizer):
     params = small(optimizer=optimizer, initial_lr=0.1, decay_steps=4, decay_rate=0.5)
     found = train_and_evaluate(params, dataset=digits, options=QUIET)

@@ -41,7 +41,7 @@ def start(*arguments, cwd) -> subprocess.Popen:
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
 
@@ -266,12 +266,12 @@ def nodes() -> set:
     return found
 
 
-deadline = time.monotonic() + 60
+deadline = time.monotonic() + 120
 while len(nodes()) < 2 and time.monotonic() < deadline:
     time.sleep(0.1)
 print("nodes", len(nodes()))
 cluster.remove_node(lost, allow_graceful=False)
-print("exit code", sweep.wait(90))
+print("exit code", sweep.wait(150))
 cluster.shutdown()
 """
 
@@ -279,7 +279,7 @@ cluster.shutdown()
 def test_a_cluster_of_two_machines_runs_trials_on_both_and_survives_the_loss_of_one(digits_file, tmp_path):
     file = write(tmp_path, {"initial-lr": [0.001, 0.002, 0.003, 0.004], "layer-1-size": [16]})
     command = ("--sweep", file, "--dataset", digits_file, "--epochs", "80", "--mode", "disabled", "--json")
-    done = run_python("-c", CLUSTER, ROOT, tmp_path, *command, cwd=tmp_path, timeout=170)
+    done = run_python("-c", CLUSTER, ROOT, tmp_path, *command, cwd=tmp_path, timeout=330)
     lines = done.stdout.splitlines()
     assert "nodes 2" in lines, done.stderr
     assert "exit code 0" in lines, done.stderr

@@ -235,7 +235,10 @@ BAD_INPUT = {
     "an unknown model": (["--model", "vgg"], "model = 'vgg': should be 'mlp' or 'cnn'"),
     "an unknown mode": (["--mode", "on-line"], "invalid choice: 'on-line'"),
     "a validation fraction of 1": (["--validation", "1"], "validation = '1': should be 'test' or a fraction"),
-    "a model file with a folder": (["--model-file", "a/b.h5"], "without a folder, ending in .h5 or .keras"),
+    "a model file with a folder": (
+        ["--model-file", "a/b.h5"],
+        "without a folder, of 200 bytes at most, ending in",
+    ),
     "a model file of another kind": (["--model-file", "b.pt"], "ending in .h5 or .keras"),
     "a missing parameter file": (["--params", "none.toml"], "'none.toml' does not exist"),
     "an unknown parameter set": (["--params", "mnist"], "or one of fashion-cnn, mnist-cnn, mnist-mlp"),

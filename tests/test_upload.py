@@ -16,6 +16,7 @@ from experiment import archives
 from experiment.rundir import MetricsJournal, Point, RunDirectory, read_json, read_metrics
 from tests.comet_server import CometServer
 from tests.conftest import ROOT, run_python
+from tests.writer import write
 
 
 @pytest.fixture
@@ -65,11 +66,12 @@ def test_a_second_upload_sends_nothing(run, server, tmp_path):
     assert len(server.runs[run.key].assets) == assets
 
 
-@pytest.mark.parametrize("faulty", [("asset/upload", "visualizations/upload")])
 def test_what_the_server_refuses_is_listed_with_exit_code_1_and_sent_the_next_time_without_duplicates(
-    run, server, tmp_path, faulty
+    server, tmp_path
 ):
-    server.fault, server.faulty = 500, faulty
+    write(tmp_path / "runs", "offline", 2, 0.0)  # a run with few assets: the SDK tries each several times
+    (run,) = (RunDirectory(path) for path in (tmp_path / "runs").iterdir())
+    server.fault, server.faulty = 500, ("asset/upload", "visualizations/upload")
     environment = server.environment() | {"COMET_HTTP_SESSION_RETRY_TOTAL": "0"}
     script = "import sys; from experiment import __main__ as m, upload; upload.READ_BACK_SECONDS = 0"
     start = ("-c", f"{script}; sys.exit(m.main(['upload', '{run.key}']))")

@@ -24,7 +24,7 @@ XLA, GRAPH, OFF = "xla", "graph", "off"
 # About a second's work; a dense step costs 6 operations a weight and example.
 BLOCK_FLOP = 1e11
 CONVOLUTION_BLOCK_STEPS = 16
-EVALUATION_BATCH = 10_000
+EVALUATION_BATCH = 2_500
 CONVOLUTION_EVALUATION_BATCH = 500
 
 Block = tuple[np.ndarray, int, bool]

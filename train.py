@@ -149,7 +149,6 @@ def _train(
     original: Original | None = None,
 ) -> int:
     """Train once, with signals turned into an orderly end."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported
     _read_environment()
     from experiment import record, run
     from experiment.lifecycle import Interrupted, RunFailed

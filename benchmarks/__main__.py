@@ -1,6 +1,11 @@
 """Time this pipeline beside its peers: processes in alternation, medians, ratios with their spread.
 
-python -m benchmarks DATA.npz [--rounds 7] [--epochs 6] [--whole 50]
+python -m benchmarks DATA.npz [whole short training cnn] [--rounds 7] [--epochs 6] [--whole 50]
+
+whole     the tutorial's script and ours, tracked and with --mode disabled, from start to end
+short     Keras under Comet's own logging, plain Keras, and ours, for a few epochs
+training  NumPy, JAX, PyTorch and the arithmetic limit beside ours, training alone
+cnn       the network of mnist-cnn in plain Keras and as ours, 2 epochs
 """
 
 from __future__ import annotations
@@ -29,69 +34,88 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="an .npz in Keras' layout, such as mnist.npz")
+    parser.add_argument("groups", nargs="*", metavar="group", help="of those above (default: all)")
     parser.add_argument("--rounds", type=int, default=7, help="processes of each (default: 7)")
-    parser.add_argument("--epochs", type=int, default=6, help="epochs a process (default: 6)")
-    parser.add_argument("--whole", type=int, default=50, help="epochs of whole runs, 0 to leave them out")
-    parser.add_argument("--whole-rounds", type=int, help="processes of each whole run (default: as --rounds)")
-    parser.add_argument(
-        "--cnn", type=int, default=0, help="rounds of mnist-cnn, 2 epochs each (default: none)"
-    )
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of short and training (default: 6)")
+    parser.add_argument("--whole", type=int, default=50, help="epochs of whole (default: 50)")
     options = parser.parse_args()
-    data = options.data.resolve()
+    groups = {"whole": _whole, "short": _short, "training": _training, "cnn": _cnn}
+    if unknown := set(options.groups) - set(groups):
+        parser.error(f"no group {', '.join(sorted(unknown))}: it must be one of {', '.join(groups)}")
+    print_machine()
+    print(f"\n{'what':<58}{'peer':>9}{'ours':>9}{'ratio':>8}   spread")
+    for name in options.groups or groups:
+        groups[name](options.data.resolve(), options)
+
+
+def print_machine() -> None:
+    """Print the processor and the versions of what is compared."""
     described = provenance.describe_run()
     machine = described["machine"]
     print(f"{machine['processor']}, {machine['cores']} cores, Python {described['python']}")
     print(", ".join(f"{name} {version}" for name, version in described["packages"].items()))
 
-    def ours(epochs: int, *flags: str) -> Callable[[], Result]:
-        return lambda: train(data, "--epochs", str(epochs), *flags)
 
-    def other(name: str, epochs: int, *flags: str) -> Callable[[], Result]:
-        return lambda: peer(name, data, epochs, *flags)
-
-    epochs, rounds, whole = options.epochs, options.rounds, options.whole
-    print(f"\n{'what':<58}{'peer':>9}{'ours':>9}{'ratio':>8}   spread")
+def _whole(data: Path, options: argparse.Namespace) -> None:
+    epochs = options.whole
     compare(
-        {"plain": other("tutorial", epochs), "comet": other("tutorial", epochs, "--comet")},
-        ours(epochs),
-        rounds,
+        {
+            "plain": lambda: peer("tutorial", data, epochs),
+            "disabled": lambda: train(data, epochs, "--mode", "disabled"),
+        },
+        lambda: train(data, epochs),
+        options.rounds,
         (
-            ("plain Keras untracked ÷ ours tracked: epoch, s", "plain", "epoch_s"),
-            ("Keras under Comet's own logging ÷ ours: epoch, s", "comet", "epoch_s"),
-            ("peak memory: plain Keras ÷ ours, bytes", "plain", "peak_bytes"),
+            (f"plain Keras ÷ ours: an epoch of {epochs}, s", "plain", "epoch_s"),
+            (f"plain Keras ÷ ours: the process, {epochs} epochs, s", "plain", "wall_s"),
+            (f"ours untracked ÷ ours tracked: {epochs} epochs, s", "disabled", "wall_s"),
+            ("plain Keras ÷ ours: peak memory, bytes", "plain", "peak_bytes"),
         ),
     )
-    modules = {"numpy": "NumPy by hand", "jax": "JAX scan", "torch": "PyTorch eager"}
-    missing = [name for name in modules if not importlib.util.find_spec(name)]
-    training = {name: other(f"{name}_mlp", epochs) for name in modules if name not in missing}
+
+
+def _short(data: Path, options: argparse.Namespace) -> None:
+    epochs = options.epochs
     compare(
-        training | {"limit": other("ceiling", epochs)},
-        other("ours_training", epochs),
-        rounds,
+        {
+            "plain": lambda: peer("tutorial", data, epochs),
+            "comet": lambda: peer("tutorial", data, epochs, "--comet"),
+        },
+        lambda: train(data, epochs),
+        options.rounds,
         (
-            *((f"{modules[name]} ÷ ours: training an epoch, s", name, "epoch_s") for name in training),
-            ("arithmetic limit ÷ ours: training an epoch, s", "limit", "epoch_s"),
+            (f"plain Keras ÷ ours: an epoch of {epochs}, s", "plain", "epoch_s"),
+            (f"under Comet's own logging ÷ ours: an epoch of {epochs}, s", "comet", "epoch_s"),
         ),
+    )
+
+
+def _training(data: Path, options: argparse.Namespace) -> None:
+    titles = {"numpy": "NumPy by hand", "jax": "JAX scan", "torch": "PyTorch eager"}
+    missing = [name for name in titles if not importlib.util.find_spec(name)]
+    found = {name: f"{name}_mlp" for name in titles if name not in missing} | {"limit": "ceiling"}
+    titles["limit"] = "arithmetic limit"
+
+    def other(script: str) -> Callable[[], Result]:
+        return lambda: peer(script, data, options.epochs)
+
+    compare(
+        {name: other(script) for name, script in found.items()},
+        other("ours_training"),
+        options.rounds,
+        [(f"{titles[name]} ÷ ours: training an epoch, s", name, "epoch_s") for name in found],
     )
     if missing:
         print(f"not installed: {', '.join(missing)}; pip install -e '.[bench]'")
-    if options.cnn:
-        compare(
-            {"plain": other("tutorial", 2, "cnn")},
-            ours(2, "--params", "mnist-cnn"),
-            options.cnn,
-            [("mnist-cnn, plain Keras ÷ ours: epoch, s", "plain", "epoch_s")],
-        )
-    if whole:
-        compare(
-            {"plain": other("tutorial", whole), "disabled": ours(whole, "--mode", "disabled")},
-            ours(whole),
-            options.whole_rounds or rounds,
-            (
-                (f"plain Keras ÷ ours: whole process, {whole} epochs, s", "plain", "wall_s"),
-                (f"ours untracked ÷ ours tracked: {whole} epochs, s", "disabled", "wall_s"),
-            ),
-        )
+
+
+def _cnn(data: Path, options: argparse.Namespace) -> None:
+    compare(
+        {"plain": lambda: peer("tutorial", data, 2, "cnn")},
+        lambda: train(data, 2, "--params", "mnist-cnn"),
+        options.rounds,
+        [("mnist-cnn, plain Keras ÷ ours: an epoch, s", "plain", "epoch_s")],
+    )
 
 
 def compare(
@@ -118,10 +142,11 @@ def peer(name: str, data: Path, epochs: int, *flags: str) -> Result:
     return _run("-m", f"benchmarks.peers.{name}", str(data), str(epochs), *flags)
 
 
-def train(data: Path, *flags: str) -> Result:
+def train(data: Path, epochs: int, *flags: str) -> Result:
     """Run train.py in a process of its own, tracked offline unless the flags say otherwise."""
     mode = () if "--mode" in flags else ("--mode", "offline")
-    return _run(str(ROOT / "train.py"), "--dataset", str(data), *mode, "--json", "--quiet", *flags)
+    common = ("--dataset", str(data), "--epochs", str(epochs), "--json", "--quiet")
+    return _run(str(ROOT / "train.py"), *common, *mode, *flags)
 
 
 def _run(*arguments: str) -> Result:

@@ -18,8 +18,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.__main__ import ROOT, peer, train
-from experiment import provenance
+from benchmarks.__main__ import ROOT, peer, print_machine, train
 from experiment.sweep_file import read_sweep
 from experiment.sweep_points import points
 from params.spec import Params
@@ -38,8 +37,8 @@ def main() -> None:
     data, epochs = options.data.resolve(), options.epochs
     content = json.loads(json.dumps(read_sweep("tutorial", Params()).content))
     content |= {"algorithm": "random", "spec": content["spec"] | {"maxCombo": options.trials, "seed": 0}}
-    machine = provenance.describe_run()["machine"]
-    print(f"{machine['processor']}, {machine['cores']} cores; {options.trials} trials of {epochs} epochs")
+    print_machine()
+    print(f"\n{options.trials} trials of {epochs} epochs")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "sweep.json")
         file.write_text(repr(content), encoding="utf-8")
@@ -64,7 +63,7 @@ def main() -> None:
 def one_run(data: Path, epochs: int, point: dict[str, Any]) -> float:
     """Return the seconds of one trial in a process of its own."""
     flags = [word for name, value in point.items() for word in (f"--{name}", str(value))]
-    return train(data, "--epochs", str(epochs), *flags)["wall_s"]
+    return train(data, epochs, *flags)["wall_s"]
 
 
 def sweep(file: Path, data: Path, epochs: int, folder: Path) -> tuple[float, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -57,7 +56,6 @@ def predict_command(options: argparse.Namespace) -> int:
     run = options.run
     folder = Path(run) if (Path(run) / FILE).is_file() else find_run(options.runs, run).model
     bundle = read_bundle(folder)
-    _quiet_tensorflow()
     with without_stderr():
         from experiment import predict
     paths = predict.find_images(options.images)
@@ -85,7 +83,6 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def export_command(options: argparse.Namespace) -> int:
     """Export the saved model of a run, checked against Keras."""
-    _quiet_tensorflow()
     from experiment import export
 
     try:
@@ -95,7 +92,3 @@ def export_command(options: argparse.Namespace) -> int:
         return 1
     print(json.dumps(figures, ensure_ascii=False) if options.json else export.describe(figures))
     return 0
-
-
-def _quiet_tensorflow() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import os
 import queue
 import signal
 import sys
@@ -219,7 +218,6 @@ class _Run:
 
 def _limit_threads(threads: int) -> None:
     """Let TensorFlow compute on so many threads: several runs side by side are faster on one each."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)

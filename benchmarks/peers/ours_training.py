@@ -1,10 +1,8 @@
 """This pipeline's compiled epoch, training only."""
 
-import os
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from experiment import memory
 
 memory.grow_heaps_in_large_steps()

@@ -119,6 +119,7 @@ def _sweep(params: Params, options: argparse.Namespace) -> int:
         workers=options.workers,
         scheduler=options.scheduler,
         address=options.ray_address,
+        memory_gb=options.memory_gb,
         quiet=options.quiet,
     )
 

@@ -28,9 +28,12 @@ def budget(gigabytes: float | None) -> int:
 
     What is in memory is there up to three times: as it was read, as it was split, and in TensorFlow.
     """
-    if gigabytes is None:
-        gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e9
-    return int(gigabytes * 1e9 / COPIES)
+    return int((gigabytes or half_gb()) * 1e9 / COPIES)
+
+
+def half_gb() -> float:
+    """Return half of the machine's memory, in GB of 10^9 bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e9
 
 
 @contextlib.contextmanager

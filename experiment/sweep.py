@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiment import compare, data, image_folder, report, sweep_ranking, tracking
+from experiment import compare, data, image_folder, image_report, report, sweep_ranking, tracking
+from experiment.console import Console
 from experiment.rundir import write_json
 from experiment.sweep_file import read_sweep
 from experiment.sweep_plan import Plan
 from experiment.sweep_points import EPOCH_METRICS, Sweep, points
-from params.spec import Params
+from params.spec import Params, is_folder_of_pictures
 
 # Read when Ray is imported or started: it reports nothing to anyone, writes no second record of the runs,
 # leaves signals to us, keeps its logs small, and its workers are no nicer than any other run.
@@ -47,6 +48,8 @@ class Settings:
         workers: trials side by side; None for as many as there are processor cores, or GPUs.
         scheduler: ``asha`` to end hopeless trials early.
         address: of a running Ray cluster; None for this machine.
+        memory_gb: GB that a folder's pictures may take in each worker; None for an equal part of half of the
+            machine's.
         stop: set to end the sweep in order.
     """
 
@@ -59,6 +62,7 @@ class Settings:
     workers: int | None = None
     scheduler: str | None = None
     address: str | None = None
+    memory_gb: float | None = None
     quiet: bool = False
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
 
@@ -74,12 +78,13 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
     Raises:
         ValueError: bad input, in one sentence; nothing has run then.
     """
+    base = _locate(base)
     sweep = read_sweep(file, base)
     repeats = settings.repeats or sweep.repeats
     _check(sweep, repeats, settings)
-    base, arrays = _load(base)
+    base, fingerprint, arrays = _load(base, settings)
     settings = dataclasses.replace(settings, mode=tracking.resolve_mode(settings.mode))
-    plan = Plan(sweep, base, arrays.fingerprint, settings.runs.absolute(), repeats, settings.scheduler)
+    plan = Plan(sweep, base, fingerprint, settings.runs.absolute(), repeats, settings.scheduler)
     with plan.exclusive():
         if sweep.algorithm != "bayes":
             plan.points = points(sweep, base)
@@ -119,15 +124,30 @@ def _check(sweep: Sweep, repeats: int, settings: Settings) -> None:
         raise ValueError(f"--scheduler asha needs a metric of every epoch, not {sweep.spec.metric}")
 
 
-def _load(base: Params) -> tuple[Params, data.Arrays]:
-    """Load the data once, for all workers; return the parameters with where it lies, absolute."""
+def _locate(base: Params) -> Params:
+    """Return the parameters with where the data lies, absolute; a folder of pictures ends in a slash."""
     path = Path(base.dataset).expanduser()
-    if image_folder.is_image_folder(base.dataset):
-        raise ValueError(
-            f"dataset = '{base.dataset}': a sweep takes a named set, an .npz file or a folder of IDX files, "
-            "not a folder of pictures"
-        )
-    base = base.model_copy(update={"dataset": str(path.absolute()) if path.exists() else base.dataset})
-    arrays = data.load_arrays(base.dataset)
-    data.split_arrays(arrays, base.model_copy(update={"dataset": arrays.name}).applicable().__getitem__)
-    return base, arrays
+    if not path.exists():
+        return base
+    slash = "/" if image_folder.is_image_folder(base.dataset) else ""
+    return base.model_copy(update={"dataset": f"{path.absolute()}{slash}"})
+
+
+def _load(base: Params, settings: Settings) -> tuple[Params, str, data.Arrays | None]:
+    """Check the data; return the parameters with what it calls for, its fingerprint, and arrays to share.
+
+    There are no arrays of pictures: their size may vary, so each run takes them from the cache on disk.
+    """
+    if is_folder_of_pictures(base.dataset):
+        console = Console(settings.quiet)
+        with console.counting() as progress:
+            found = image_folder.inspect_folder(Path(base.dataset), base.image_size, base.channels, progress)
+        console.say(image_report.describe(found))
+        arrays = image_folder.load_images(found, base.model_dump(by_alias=True).__getitem__, memory=0)
+        if arrays.validation is not None and "validation" not in base.model_fields_set:
+            base = base.model_copy(update={"validation": "folder"})
+    else:
+        arrays = data.load_arrays(base.dataset)
+    named = base.model_copy(update={"dataset": arrays.name})
+    data.split_arrays(arrays, named.applicable().__getitem__)
+    return base, arrays.fingerprint, None if is_folder_of_pictures(base.dataset) else arrays

@@ -25,6 +25,7 @@ from experiment.sweep_search import Asha, BayesSearch
 from experiment.sweep_table import Progress
 from experiment.sweep_worker import Session, TrialRunner
 from experiment.trial import Trial
+from params.spec import is_folder_of_pictures
 
 if TYPE_CHECKING:
     from experiment.sweep import Settings
@@ -34,7 +35,7 @@ SCRATCH = "keras-sweep"
 _SHORT = Path("/tmp") if os.access("/tmp", os.W_OK) else Path(tempfile.gettempdir())
 
 
-def run(plan: Plan, arrays: data.Arrays, settings: Settings) -> None:
+def run(plan: Plan, arrays: data.Arrays | None, settings: Settings) -> None:
     """Run the trials that have not ended yet; what comes of them is in their run directories.
 
     Raises:
@@ -42,7 +43,7 @@ def run(plan: Plan, arrays: data.Arrays, settings: Settings) -> None:
     """
     with _ray(settings, arrays):
         resources, workers = _resources(settings)
-        session = _session(plan, settings, threads=None if "gpu" in resources else 1)
+        session = _session(plan, settings, workers, threads=None if "gpu" in resources else 1)
         if settings.address:
             _check_machines(plan, session)
         states = plan.states()
@@ -81,7 +82,7 @@ def run(plan: Plan, arrays: data.Arrays, settings: Settings) -> None:
             shutil.rmtree(plan.folder / SCRATCH, ignore_errors=True)
 
 
-def _session(plan: Plan, settings: Settings, threads: int | None) -> Session:
+def _session(plan: Plan, settings: Settings, workers: int, threads: int | None) -> Session:
     return Session(
         runs=plan.runs,
         mode=settings.mode,
@@ -90,6 +91,8 @@ def _session(plan: Plan, settings: Settings, threads: int | None) -> Session:
         project=settings.project,
         command=sys.argv,
         retries=plan.sweep.retries,
+        memory_gb=settings.memory_gb,
+        workers=workers,
         began=time.time(),
         threads=threads,
         waits=settings.scheduler == "asha",
@@ -113,7 +116,7 @@ class _WhenTold(tune.Stopper):
 
 
 @contextlib.contextmanager
-def _ray(settings: Settings, arrays: data.Arrays) -> Iterator[None]:
+def _ray(settings: Settings, arrays: data.Arrays | None) -> Iterator[None]:
     """Connect to a cluster, or start Ray on this machine and leave nothing of it behind."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -132,7 +135,8 @@ def _ray(settings: Settings, arrays: data.Arrays) -> Iterator[None]:
     with tempfile.TemporaryDirectory(
         prefix=f"{SCRATCH}-{os.getpid()}-", dir=_SHORT, ignore_cleanup_errors=True
     ) as scratch:
-        size = sum(part.images.nbytes + part.labels.nbytes for part in (arrays.train, arrays.test) if part)
+        parts = (arrays.train, arrays.test) if arrays else ()
+        size = sum(part.images.nbytes + part.labels.nbytes for part in parts if part)
         paths = [str(provenance.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))  # of the workers
         ray.init(
@@ -176,19 +180,22 @@ def _check_machines(plan: Plan, session: Session) -> None:
         ValueError: one sentence for the first such machine.
     """
 
-    def lack(file: str, mode: str) -> str | None:
+    def lack(file: str, pictures: str, mode: str) -> str | None:
         if not Path(file).is_file():
             return f"does not see {file}: --runs must be a folder that all machines share"
+        if pictures and not Path(pictures).is_dir():
+            return f"does not see {pictures}: all machines must share the folder of pictures"
         if mode == tracking.ONLINE and not tracking.api_key():
             return "has no Comet API key: set COMET_API_KEY there, or take --mode offline"
         return None
 
+    pictures = plan.base.dataset if is_folder_of_pictures(plan.base.dataset) else ""
     for node in ray.nodes():
         if node["Alive"]:
             where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = ray.remote(num_cpus=0, scheduling_strategy=where)(lack)
             try:
-                missing = ray.get(task.remote(str(plan.file), session.mode))
+                missing = ray.get(task.remote(str(plan.file), pictures, session.mode))
             except ray.exceptions.RayError as error:
                 missing = f"cannot run this project: {_last_line(error)}"
             if missing:

@@ -32,6 +32,7 @@ HEARTBEAT_SECONDS = 1.0
 class Session:
     """What all trials of one start of a sweep share.
 
+    ``memory_gb`` is what pictures may take in each worker, and None for its part of half of the machine's;
     ``began`` is in seconds since 1970; ``waits`` says that a run waits after each epoch until it's told
     whether to go on.
     """
@@ -43,6 +44,8 @@ class Session:
     project: str | None
     command: Sequence[str]
     retries: int
+    memory_gb: float | None
+    workers: int
     began: float
     threads: int | None
     waits: bool
@@ -51,7 +54,7 @@ class Session:
 class TrialRunner(tune.Trainable):
     """Runs trials; one process takes one after the other, so that TensorFlow is imported once."""
 
-    def setup(self, config: dict[str, Any], session: Session, arrays: Arrays) -> None:
+    def setup(self, config: dict[str, Any], session: Session, arrays: Arrays | None) -> None:
         """Prepare the process, before TensorFlow starts its threads."""
         self._session = session
         self._arrays = arrays
@@ -89,7 +92,7 @@ class TrialRunner(tune.Trainable):
 class _Run:
     """A trial's run on its thread, and the queue of what it tells."""
 
-    def __init__(self, session: Session, arrays: Arrays, trial: Trial, params: Params) -> None:
+    def __init__(self, session: Session, arrays: Arrays | None, trial: Trial, params: Params) -> None:
         self._session = session
         self._arrays = arrays
         self._trial = trial
@@ -170,6 +173,7 @@ class _Run:
             workspace=self._session.workspace,
             project=self._session.project,
             quiet=True,
+            memory_gb=self._session.memory_gb or memory.half_gb() / self._session.workers,
             trial=trial,
             callbacks=[self._callback()],
             on_notice=self._notices.append,

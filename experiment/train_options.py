@@ -35,7 +35,8 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         "--memory-gb",
         type=_gigabytes,
         metavar="GB",
-        help="memory that a folder's pictures may take; more are read batch by batch (default: half)",
+        help="memory that a folder's pictures may take; more are read batch by batch (default: half, "
+        "divided among the workers of a sweep)",
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")

@@ -21,6 +21,7 @@ from experiment.sweep_plan import Plan
 from experiment.sweep_points import points
 from params.spec import Params
 from tests.conftest import ROOT, run_python, run_train
+from tests.pictures import write_digits
 
 pytest.importorskip("ray")
 
@@ -239,6 +240,22 @@ def test_bayes_finds_points_within_bounds_and_asha_ends_hopeless_runs_in_order(d
     assert summary["best"]["epochs"] == 20
     assert min(row["epochs"] for row in summary["ranking"]) < 20
     assert all(run["status"] == "finished" for run in runs_of(tmp_path))
+
+
+def test_a_sweep_over_a_folder_of_pictures_varies_their_size(digits, tmp_path):
+    folder = write_digits(tmp_path / "pictures", digits, classes=3)
+    file = write(tmp_path, {"image-size": [8, 16], "layer-1-size": [16]})
+    command = ("--sweep", file, "--dataset", folder, "--epochs", "2", "--mode", "disabled", "--json")
+    done = run_train(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["finished"] == 2
+    sizes = []
+    for path in list_runs(tmp_path / "runs"):
+        params = read_json(path / "params.json")
+        assert params["dataset"] == "pictures/"
+        assert (path / "pictures.json").exists()
+        sizes.append(params["image-size"])
+    assert sorted(sizes) == [8, 16]
 
 
 CLUSTER = """

@@ -15,6 +15,7 @@ from experiment.sweep_points import points, spelled
 from experiment.sweep_space import Choices, Range
 from params.load import FOLDER, check_params
 from params.spec import Params
+from tests.pictures import write_digits
 
 SHIPPED = {"tutorial": 108, "tutorial-small": 36, "quick": 4}
 
@@ -220,7 +221,6 @@ BAD_COMMANDS = {
     "workers without a sweep": (["--workers", "2"], "--workers: only with --sweep"),
     "a name for many runs": (["--sweep", "quick", "--name", "x"], "--name: not with --sweep"),
     "a resumed sweep": (["--sweep", "quick", "--resume", "x"], "--resume and --sweep: give one of them"),
-    "a folder of pictures": (["--sweep", "quick", "--dataset", "."], "not a folder of pictures"),
     "data that is not there": (["--sweep", "quick", "--dataset", "x.npz"], "no file or folder here"),
 }
 
@@ -239,6 +239,16 @@ def test_a_bad_command_is_one_sentence_exit_code_2_and_nothing_written(tmp_path,
     assert (ended.value.code, len(said.strip().splitlines())) == (2, 1), said
     assert re.search(message, said)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_bad_picture_is_named_before_a_sweep_begins(tmp_path, digits, capsys):
+    folder = write_digits(tmp_path / "pictures", digits, classes=3)
+    (folder / "train" / "零" / "not.png").write_text("no picture")
+    with pytest.raises(SystemExit) as ended:
+        train.main(["--sweep", "quick", "--dataset", str(folder)])
+    assert ended.value.code == 2
+    assert "train/零/not.png" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_without_the_extra_a_sweep_says_what_to_install(tmp_path):

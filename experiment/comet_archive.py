@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -17,6 +18,16 @@ UNKNOWN = -1
 PREDICTIONS = "predictions.npz"
 
 
+@dataclasses.dataclass
+class Contents:
+    """What an archive tells beside points; ``files`` holds (member, kind) of each file, by its name."""
+
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    others: dict[str, Any] = dataclasses.field(default_factory=dict)
+    packages: list[str] = dataclasses.field(default_factory=list)
+    files: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+
+
 def read_archive(path: Path) -> RunRecord:
     """Read what an offline archive says of its run; of its files, none.
 
@@ -25,11 +36,9 @@ def read_archive(path: Path) -> RunRecord:
     Raises:
         ValueError: it is no whole archive of the SDK.
     """
-    params: dict[str, Any] = {}
-    others: dict[str, Any] = {}
-    files: dict[str, str] = {}
+    contents = Contents()
     try:
-        curves = collect_curves(_sort_messages(path, params, others, files))
+        curves = collect_curves(read_points(path, contents))
         with zipfile.ZipFile(path) as archive:
             described = json.loads(archive.read("experiment.json"))
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -43,16 +52,16 @@ def read_archive(path: Path) -> RunRecord:
         "url": None,
         "started": (described.get("start_time") or 0) / 1000,
         "ended": (described.get("stop_time") or 0) / 1000 or None,
-        "status": others.get("run_status")
+        "status": contents.others.get("run_status")
         or (FAILED if described.get("customer_error_reported") else FINISHED),
     }
-    run = facts_from_others(others, known)
+    run = facts_from_others(contents.others, known)
     return RunRecord(
-        *(run["key"], run["name"], run["status"], run["mode"], run, params),
+        *(run["key"], run["name"], run["status"], run["mode"], run, contents.params),
         summarize_curves(curves),
         str(path),
-        points=lambda: _sort_messages(path, {}, {}, {}),
-        predictions=lambda: _predictions(path, files.get(PREDICTIONS)),
+        points=lambda: read_points(path, Contents()),
+        predictions=lambda: _predictions(path, contents),
     )
 
 
@@ -72,10 +81,8 @@ def facts_from_others(others: Mapping[str, Any], known: Mapping[str, Any]) -> di
     }
 
 
-def _sort_messages(
-    path: Path, params: dict[str, Any], others: dict[str, Any], files: dict[str, str]
-) -> Iterator[Point]:
-    """Yield the points of an archive; parameters, others and files (by name) go into the three dicts."""
+def read_points(path: Path, contents: Contents) -> Iterator[Point]:
+    """Yield the points of an archive; what else it tells goes into ``contents``, all of it at the end."""
     counted: dict[str, int] = {}
     with zipfile.ZipFile(path) as archive, archive.open("messages.json") as stream:
         for message in _messages(stream):
@@ -83,11 +90,14 @@ def _sort_messages(
             if kind == "metric_msg":
                 yield _point(payload, counted)
             elif kind == "parameter_msg":
-                params[payload["param"]["paramName"]] = payload["param"]["paramValue"]
+                contents.params[payload["param"]["paramName"]] = payload["param"]["paramValue"]
             elif kind == "log_other":
-                others[payload["key"]] = payload["value"]
+                contents.others[payload["key"]] = payload["value"]
+            elif kind == "installed_packages":
+                contents.packages = payload["installed_packages"]
             elif kind == "file_upload":
-                files[payload["additional_params"].get("fileName")] = payload["file_path"]
+                name = payload["additional_params"].get("fileName")
+                contents.files[name] = payload["file_path"], payload["upload_type"]
 
 
 def _messages(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
@@ -112,8 +122,8 @@ def shown_name(name: str, context: str | None) -> str:
     return f"{context}_{name}" if context else name
 
 
-def _predictions(path: Path, member: str | None) -> Predictions | None:
-    if member is None:
+def _predictions(path: Path, contents: Contents) -> Predictions | None:
+    if PREDICTIONS not in contents.files:
         return None
     with zipfile.ZipFile(path) as archive:
-        return read_predictions(io.BytesIO(archive.read(member)))
+        return read_predictions(io.BytesIO(archive.read(contents.files[PREDICTIONS][0])))

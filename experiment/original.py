@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import io
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiment import archives, provenance, tracking
+from experiment.comet_archive import UNKNOWN, Contents, read_points
 from experiment.rundir import RUNNING, Point, RunDirectory, find_run, read_json, read_metrics
 
 TEXTS = ("predictions.npz", "git.patch")
@@ -71,10 +73,12 @@ def read_directory(directory: RunDirectory) -> Original:
     run, name = read_json(directory.run_file), directory.key[:12]
     if run["status"] == RUNNING and directory.is_alive():
         raise ValueError(f"run {name} is alive: wait for its end before repeating it")
-    archive = directory.archive
-    files, code = (
-        _read_files(archive) if archive.exists() and not archives.check_archive(archive) else ({}, {})
-    )
+    files: dict[str, bytes] = {}
+    code: dict[str, str] = {}
+    if directory.archive.exists() and not archives.check_archive(directory.archive):
+        contents = Contents()
+        collections.deque(read_points(directory.archive, contents), maxlen=0)
+        files, code = _read_files(directory.archive, contents)
     if directory.predictions_file.exists():
         files["predictions.npz"] = directory.predictions_file.read_bytes()
     points = list(read_metrics(directory.metrics_file)) if directory.metrics_file.exists() else []
@@ -100,34 +104,25 @@ def read_archive(path: Path) -> Original:
     """
     if wrong := archives.check_archive(path):
         raise ValueError(f"'{path}' is no sound archive of a run: {wrong[0]}")
-    others: dict[str, Any] = {}
-    params: dict[str, Any] = {}
-    packages: list[str] = []
-    points = []
-    for message in archives.archived_messages(path):
-        payload = message["payload"]
-        if message["type"] == "log_other":
-            others[payload["key"]] = payload["value"]
-        elif message["type"] == "parameter_msg":
-            params[payload["param"]["paramName"]] = payload["param"]["paramValue"]
-        elif message["type"] == "installed_packages":
-            packages = payload["installed_packages"]
-        elif message["type"] == "metric_msg":
-            metric, context = payload["metric"], payload.get("context")
-            name = f"{context}_{metric['metricName']}" if context else metric["metricName"]
-            points.append((name, metric["metricValue"], metric.get("step"), metric.get("epoch")))
+    contents = Contents()
+    points = [
+        dataclasses.replace(point, time=0.0)
+        for point in read_points(path, contents)
+        if UNKNOWN not in (point.step, point.epoch)  # as the SDK's own have none
+    ]
+    others = contents.others
     with zipfile.ZipFile(path) as archive:
         key = json.loads(archive.read("experiment.json"))["offline_id"]
-    files, code = _read_files(path)
+    files, code = _read_files(path, contents)
     return Original(
         key=key,
         name=others.get("Name", key[:12]),
         status=others.get("run_status", RUNNING),
         source="archive",
         place=str(path.absolute()),
-        params=params,
-        facts=_facts(f"'{path}'", others, packages),
-        points=_points(points),
+        params=contents.params,
+        facts=_facts(f"'{path}'", others, contents.packages),
+        points=points,
         code=code,
         **_contents(files),
     )
@@ -187,18 +182,15 @@ def _contents(files: Mapping[str, bytes]) -> dict[str, Any]:
     return {"predictions": predictions, "patch": files.get("git.patch", b"").decode(errors="replace")}
 
 
-def _read_files(archive: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+def _read_files(path: Path, contents: Contents) -> tuple[dict[str, bytes], dict[str, str]]:
     """Return the files of an archive that a rerun needs, and the hashes of its code."""
-    files, code = {}, {}
-    with zipfile.ZipFile(archive) as stored:
-        for message in archives.archived_messages(archive):
-            if message["type"] == "file_upload":
-                payload = message["payload"]
-                name = payload["additional_params"].get("fileName")
-                if name in TEXTS:
-                    files[name] = stored.read(payload["file_path"])
-                elif payload["upload_type"] == "source_code":
-                    code[name] = _sha256(stored.read(payload["file_path"]))
+    with zipfile.ZipFile(path) as stored:
+        files = {name: stored.read(contents.files[name][0]) for name in TEXTS if name in contents.files}
+        code = {
+            name: _sha256(stored.read(member))
+            for name, (member, kind) in contents.files.items()
+            if kind == "source_code"
+        }
     return files, code
 
 

@@ -74,3 +74,15 @@ def run_python(*arguments, cwd, timeout=300, **variables) -> subprocess.Complete
 def run_train(*arguments, cwd, timeout=300, **variables) -> subprocess.CompletedProcess:
     """Run train.py."""
     return run_python(ROOT / "train.py", *arguments, cwd=cwd, timeout=timeout, **variables)
+
+
+def start_train(*arguments, cwd, stderr=subprocess.DEVNULL) -> subprocess.Popen:
+    """Start train.py in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        start_new_session=True,
+    )

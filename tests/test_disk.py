@@ -1,15 +1,13 @@
 """A disk that fills up while a run trains: a clear end, and nothing half-written."""
 
 import contextlib
-import os
 import subprocess
-import sys
 
 import pytest
 
 from experiment import archives, checkpoints
 from experiment.rundir import RunDirectory, read_json, read_metrics
-from tests.conftest import ROOT, run_train
+from tests.conftest import run_train, start_train
 
 SIZE = "120m"
 
@@ -37,18 +35,13 @@ def fill(place):
 
 def test_a_run_whose_disk_fills_up_ends_clearly_and_goes_on_once_there_is_space(digits_file, small_disk):
     runs = small_disk / "runs"
-    flags = ("--dataset", digits_file, "--epochs", "150", "--mode", "offline")
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *map(str, flags), "--runs", str(runs)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    flags = ("--dataset", digits_file, "--epochs", "60", "--mode", "offline")
+    process = start_train(*flags, "--runs", runs, cwd=small_disk, stderr=subprocess.PIPE)
     errors = ""
     assert process.stderr
     for line in process.stderr:
-        errors += line
-        if line.startswith("epoch 5/"):
+        errors += line.decode()
+        if line.startswith(b"epoch 5/"):
             fill(small_disk)
     process.stderr.close()
     assert process.wait(timeout=60) == 1
@@ -67,9 +60,9 @@ def test_a_run_whose_disk_fills_up_ends_clearly_and_goes_on_once_there_is_space(
     archives.recover(directory)
     assert archives.check_archive(directory.archive) == []
     resumed = run_train(
-        "--runs", runs, "--resume", path.name, "--epochs", "151", "--json", "--quiet", cwd=small_disk
+        "--runs", runs, "--resume", path.name, "--epochs", "61", "--json", "--quiet", cwd=small_disk
     )
     assert "epochs" in resumed.stdout, resumed.stderr
     epochs = {point.epoch for point in read_metrics(directory.metrics_file)}
-    assert epochs == set(range(1, 152))
+    assert epochs == set(range(1, 62))
     assert read_json(directory.run_file)["status"] == "finished"

@@ -5,8 +5,6 @@ import json
 import os
 import signal
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from experiment.sweep_file import read_sweep
 from experiment.sweep_plan import Plan
 from experiment.sweep_points import points
 from params.spec import Params
-from tests.conftest import ROOT, run_python, run_train
+from tests.conftest import ROOT, run_python, run_train, start_train
 from tests.pictures import write_digits
 
 pytest.importorskip("ray")
@@ -34,17 +32,6 @@ def write(folder, parameters, name="sweep.json", **content) -> Path:
 
 def runs_of(folder) -> list[dict]:
     return [read_json(path / "run.json") for path in list_runs(folder / "runs")]
-
-
-def start(*arguments, cwd) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def wait_until(condition, seconds=120):
@@ -169,7 +156,7 @@ def test_the_same_sweep_in_another_folder_has_other_keys(swept, tmp_path):
 
 def test_killed_anywhere_a_sweep_goes_on_and_runs_no_trial_twice(digits_file, tmp_path):
     file = write(tmp_path, {"initial-lr": [0.001, 0.002, 0.003, 0.004], "layer-1-size": [16]})
-    command = ("--sweep", file, "--dataset", digits_file, "--epochs", "150", "--mode", "offline")
+    command = ("--sweep", file, "--dataset", digits_file, "--epochs", "80", "--mode", "offline")
 
     def running():
         return [run for run in runs_of(tmp_path) if run["status"] == "running" and epochs(run) > 5]
@@ -178,7 +165,7 @@ def test_killed_anywhere_a_sweep_goes_on_and_runs_no_trial_twice(digits_file, tm
         journal = tmp_path / "runs" / run["key"] / "metrics.jsonl"
         return journal.read_text().count('"val_loss"') if journal.exists() else 0
 
-    first = start(*command, "--workers", "1", cwd=tmp_path)
+    first = start_train(*command, "--workers", "1", cwd=tmp_path)
     wait_until(running)
     os.killpg(first.pid, signal.SIGINT)  # as a terminal does it; the run is closed in order
     assert first.wait(40) == 130
@@ -186,7 +173,7 @@ def test_killed_anywhere_a_sweep_goes_on_and_runs_no_trial_twice(digits_file, tm
     assert run["status"] == "interrupted"
     assert check_archive(tmp_path / "runs" / run["key"] / "comet" / f"{run['key']}.zip") == []
 
-    second = start(*command, cwd=tmp_path)
+    second = start_train(*command, cwd=tmp_path)
     (worker, *_) = (run["process"]["pid"] for run in wait_until(running))
     os.kill(worker, signal.SIGKILL)  # one worker: the sweep goes on with another
     wait_until(lambda: any(run.get("deaths") for run in runs_of(tmp_path)))
@@ -210,7 +197,7 @@ def test_killed_anywhere_a_sweep_goes_on_and_runs_no_trial_twice(digits_file, tm
             for line in (tmp_path / "runs" / each["key"] / "metrics.jsonl").read_text().splitlines()
             if json.loads(line)["name"] == "val_loss"
         ]
-        assert steps == [4 * epoch for epoch in range(1, 151)]
+        assert steps == [4 * epoch for epoch in range(1, 81)]
     assert any(len(list((tmp_path / "runs" / each["key"] / "comet/segments").iterdir())) > 1 for each in runs)
     assert not list(Path("/tmp").glob(f"keras-sweep-{second.pid}-*"))
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from experiment import dropout
 
-KEPT = 8
+KEPT = 4
 _SCHEDULE = ("initial_learning_rate", "decay_steps", "decay_rate")
 _programs: dict[str, Program] = {}
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 OBJECT_STORE_BYTES = 128 << 20
 SCRATCH = "keras-sweep"
+# TensorFlow never frees what XLA compiled, some 40 MB a network: a worker makes room for a new one in time.
+TRIALS_A_PROCESS = 12
 _SHORT = Path("/tmp") if os.access("/tmp", os.W_OK) else Path(tempfile.gettempdir())
 
 
@@ -56,7 +58,7 @@ def run(plan: Plan, arrays: data.Arrays | None, settings: Settings) -> None:
         grid = tune.grid_search([plan.configuration(trial) for trial in trials])
         try:
             tune.Tuner(
-                tune.with_resources(trainable, resources),
+                tune.with_resources(trainable, _in_turn(resources, workers)),
                 param_space={} if is_bayes else {"run": grid},
                 tune_config=tune.TuneConfig(
                     search_alg=BayesSearch(plan) if is_bayes else None,
@@ -171,6 +173,19 @@ def _resources(settings: Settings) -> tuple[dict[str, float], int]:
         return {"cpu": 1}, settings.workers or cores
     workers = settings.workers or int(gpus)
     return {"cpu": min(1, cores / workers), "gpu": min(1, gpus / workers)}, workers
+
+
+def _in_turn(
+    resources: dict[str, float], workers: int
+) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+    """Return what a trial takes: a byte more every so many trials, so that Tune ends processes of before."""
+
+    def take(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        turn = (config["run"]["trial"].number - 1) // (TRIALS_A_PROCESS * workers)
+        bundle = {name.upper(): share for name, share in resources.items()}
+        return tune.PlacementGroupFactory([bundle | {"memory": 1 + turn}])
+
+    return take
 
 
 def _check_machines(plan: Plan, session: Session) -> None:

@@ -7,7 +7,6 @@ return after each epoch, and each second without one: only between two steps can
 from __future__ import annotations
 
 import dataclasses
-import gc
 import queue
 import signal
 import sys
@@ -67,8 +66,7 @@ class TrialRunner(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Get ready for a trial, once the one before has ended."""
         self._end()
-        # A model, its callbacks and its tensors hold each other: trial after trial they would pile up.
-        gc.collect()
+        memory.release()
         self._run = _Run(self._session, self._arrays, **new_config["run"])
         return True
 

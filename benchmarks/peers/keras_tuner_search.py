@@ -42,6 +42,9 @@ tuner = keras_tuner.RandomSearch(
 began = time.perf_counter()
 tuner.search(x_train, y_train, epochs=epochs, batch_size=128, validation_data=(x_test, y_test), verbose=0)
 search_s = time.perf_counter() - began
+trials_done = [trial for trial in tuner.oracle.trials.values() if trial.status == "COMPLETED"]
+if len(trials_done) < trials:
+    raise SystemExit(f"{trials - len(trials_done)} of {trials} trials of Keras Tuner failed")
 best = tuner.oracle.get_best_trials(1)[0].score
 report(
     [search_s / trials / epochs],

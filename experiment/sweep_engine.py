@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 OBJECT_STORE_BYTES = 128 << 20
 SCRATCH = "keras-sweep"
 # TensorFlow never frees what XLA compiled, some 40 MB a network: a worker makes room for a new one in time.
-TRIALS_A_PROCESS = 12
+TRIALS_A_PROCESS = 10
 _SHORT = Path("/tmp") if os.access("/tmp", os.W_OK) else Path(tempfile.gettempdir())
 
 

@@ -84,12 +84,12 @@ def sweep(file: Path, data: Path, epochs: int, folder: Path) -> tuple[float, int
 
 
 def _watch(pid: int, largest: list[int]) -> None:
-    """Note the largest resident memory of a worker, shared pages included."""
+    """Note the largest memory of a worker (PSS: pages of libraries and data that it shares count in parts)."""
     while psutil.pid_exists(pid):
         for child in psutil.Process(pid).children(recursive=True):
             try:
                 if "TrialRunner" in " ".join(child.cmdline()):
-                    largest[0] = max(largest[0], child.memory_info().rss)
+                    largest[0] = max(largest[0], child.memory_full_info().pss)
             except psutil.NoSuchProcess:
                 pass
         time.sleep(1)

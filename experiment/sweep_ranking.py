@@ -17,6 +17,7 @@ from params.spec import Params
 UNFINISHED = "unfinished"
 _COUNTED = (FINISHED, DIVERGED, FAILED, UNFINISHED)
 SHOWN = 10
+WIDTH = 240
 
 
 def summarize(plan: Plan) -> dict[str, Any]:
@@ -48,7 +49,8 @@ def describe(summary: Mapping[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    # Wide, so that each row is one line, which a narrow terminal may break where it likes.
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, width=WIDTH)
     table = Table(
         "rank", summary["metric"], "± sd", "test acc.", "epochs", "run", "point", box=None, pad_edge=False
     )

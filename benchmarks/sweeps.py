@@ -84,7 +84,7 @@ def sweep(file: Path, data: Path, epochs: int, folder: Path) -> tuple[float, int
 
 
 def _watch(pid: int, largest: list[int]) -> None:
-    """Note the largest memory of a worker (PSS: pages of libraries and data that it shares count in parts)."""
+    """Note the largest memory of a worker (PSS: pages that it shares count in parts)."""
     while psutil.pid_exists(pid):
         for child in psutil.Process(pid).children(recursive=True):
             try:

@@ -1,0 +1,15 @@
+"""Sweep files that tests write, and the runs that came of them."""
+
+from pathlib import Path
+
+from experiment.rundir import list_runs, read_json
+
+
+def write(folder, parameters, name="sweep.json", **content) -> Path:
+    path = folder / name
+    path.write_text(repr({"algorithm": "grid", "parameters": parameters, **content}))
+    return path
+
+
+def runs_of(folder) -> list[dict]:
+    return [read_json(path / "run.json") for path in list_runs(folder / "runs")]

@@ -95,8 +95,8 @@ def train_and_evaluate(
     mode = tracking.resolve_mode(options.mode)
     secrets = (tracking.api_key(),)
     console = Console(options.quiet, secrets, options.on_notice)
-    arrays, inspection = _open(params, dataset, console)
-    source, params = params.dataset, _resolve(params, arrays)
+    arrays, inspection = open_set(params, dataset, console)
+    source, params = params.dataset, resolve(params, arrays)
     values = params.applicable()
     if not data.splits_by_chance(arrays, params.validation):
         values.pop("split-seed", None)
@@ -202,7 +202,7 @@ def train_and_evaluate(
     return rundir.read_record(directory.path)
 
 
-def _open(
+def open_set(
     params: Params, dataset: Mapping[str, np.ndarray] | data.Arrays | None, console: Console
 ) -> tuple[data.Arrays, image_folder.Inspection | None]:
     """Return a set's arrays, and what was found in it where it is a folder of pictures.
@@ -224,7 +224,7 @@ def _open(
     return image_folder.load_images(inspection, values.__getitem__, memory=0), inspection
 
 
-def _resolve(params: Params, arrays: data.Arrays) -> Params:
+def resolve(params: Params, arrays: data.Arrays) -> Params:
     """Put what a set turned out to be in the place of what was asked for: its name, its validation/."""
     own = arrays.validation is not None and "validation" not in params.model_fields_set
     return params.model_copy(update={"dataset": arrays.name} | ({"validation": "folder"} if own else {}))

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiment import compare, data, image_folder, image_report, report, sweep_ranking, tracking
+from experiment import compare, data, image_folder, report, sweep_ranking, tracking
 from experiment.console import Console
+from experiment.run import open_set, resolve
 from experiment.rundir import write_json
 from experiment.sweep_file import read_sweep
 from experiment.sweep_plan import Plan
 from experiment.sweep_points import EPOCH_METRICS, Sweep, points
-from params.spec import Params, is_folder_of_pictures
+from params.spec import Params
 
 # Read when Ray is imported or started: it reports nothing to anyone, writes no second record of the runs,
 # leaves signals to us, keeps its logs small, and its workers are no nicer than any other run.
@@ -138,16 +139,8 @@ def _load(base: Params, settings: Settings) -> tuple[Params, str, data.Arrays | 
 
     There are no arrays of pictures: their size may vary, so each run takes them from the cache on disk.
     """
-    if is_folder_of_pictures(base.dataset):
-        console = Console(settings.quiet)
-        with console.counting() as progress:
-            found = image_folder.inspect_folder(Path(base.dataset), base.image_size, base.channels, progress)
-        console.say(image_report.describe(found))
-        arrays = image_folder.load_images(found, base.model_dump(by_alias=True).__getitem__, memory=0)
-        if arrays.validation is not None and "validation" not in base.model_fields_set:
-            base = base.model_copy(update={"validation": "folder"})
-    else:
-        arrays = data.load_arrays(base.dataset)
-    named = base.model_copy(update={"dataset": arrays.name})
+    arrays, inspection = open_set(base, None, Console(settings.quiet))
+    named = resolve(base, arrays)
     data.split_arrays(arrays, named.applicable().__getitem__)
-    return base, arrays.fingerprint, None if is_folder_of_pictures(base.dataset) else arrays
+    base = base.model_copy(update={"validation": named.validation})
+    return base, arrays.fingerprint, None if inspection else arrays

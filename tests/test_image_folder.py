@@ -266,9 +266,9 @@ def test_a_validation_part_is_taken_unless_something_else_was_asked_for(digits, 
     folder = write_digits(tmp_path / "x", digits, ("train", "test"), 2)
     shutil.copytree(folder / "test", folder / "validation")
     arrays = load(folder, allow_duplicates=True)
-    assert run._resolve(Params(dataset=str(folder)), arrays).validation == "folder"
-    assert run._resolve(Params(dataset=str(folder), validation="test"), arrays).validation == "test"
-    assert run._resolve(Params(dataset=str(folder)), arrays).dataset == "x/"
+    assert run.resolve(Params(dataset=str(folder)), arrays).validation == "folder"
+    assert run.resolve(Params(dataset=str(folder), validation="test"), arrays).validation == "test"
+    assert run.resolve(Params(dataset=str(folder)), arrays).dataset == "x/"
 
 
 def test_images_beyond_the_memory_budget_stay_on_disk_and_are_the_same(two_classes):

@@ -15,7 +15,7 @@ import pytest
 from experiment import archives
 from experiment.rundir import MetricsJournal, Point, RunDirectory, read_json, read_metrics
 from tests.comet_server import CometServer
-from tests.conftest import ROOT, run_python
+from tests.conftest import ROOT, run_python, start_train
 from tests.writer import write
 
 
@@ -182,13 +182,7 @@ KILLED_AFTER = [0.3, 4.0, 7.0]
 @pytest.mark.parametrize("wait", KILLED_AFTER)
 def test_a_run_killed_at_any_moment_is_recovered_with_every_journalled_point(digits_file, tmp_path, wait):
     """The moments count from the run directory's creation: start, training and closing."""
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), "--dataset", str(digits_file), "--epochs", "4000"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start_train("--dataset", digits_file, "--epochs", "4000", cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/*/run.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -261,13 +255,7 @@ def test_a_torn_last_line_of_the_journal_is_dropped_and_written_over(tmp_path):
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 )
 def test_a_signal_closes_the_run_in_order_within_5_seconds(digits_file, tmp_path, number, code):
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), "--dataset", str(digits_file), "--epochs", "4000"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    process = start_train("--dataset", digits_file, "--epochs", "4000", cwd=tmp_path, stderr=subprocess.PIPE)
     assert process.stderr
     for line in process.stderr:
         if line.startswith(b"epoch 2/"):

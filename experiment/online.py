@@ -24,14 +24,21 @@ RETRIES, RETRY_SECONDS = 5, 60.0
 
 
 class Server:
-    """Comet's API, asked no faster than it allows; what goes wrong is one sentence without the API key."""
+    """Comet's API, asked no faster than it allows; what goes wrong is one sentence without the API key.
+
+    Args:
+        place: what is asked for, as sentences name it: WORKSPACE/PROJECT, or a run's key.
+
+    Raises:
+        ValueError: there is no API key.
+    """
 
     def __init__(self, place: str) -> None:
         key = tracking.api_key()
         if not key:
             raise ValueError(
-                "--online needs a Comet API key and none is set: put COMET_API_KEY=… into .env "
-                "(see .env.example)"
+                f"to look for '{place}' in Comet an API key is needed and none is set: put COMET_API_KEY=… "
+                "into .env (see .env.example)"
             )
         self.place = place
         self._requests = 0
@@ -132,9 +139,9 @@ def _shown(found: Sequence[Any]) -> Iterable[Any]:
 
 
 def _read(server: Server, experiment: Any, with_tags: bool) -> RunRecord:
-    others = _values(server.ask(experiment.get_others_summary))
+    others = values(server.ask(experiment.get_others_summary))
     params = {
-        name: typed(value) for name, value in _values(server.ask(experiment.get_parameters_summary)).items()
+        name: typed(value) for name, value in values(server.ask(experiment.get_parameters_summary)).items()
     }
     curves = collect_curves(map(_point, server.ask(experiment.get_metrics)))
     known = {
@@ -165,7 +172,8 @@ def _state(metadata: Mapping[str, Any]) -> str:
     return RUNNING if metadata.get("running") else FINISHED
 
 
-def _values(summary: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def values(summary: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the current value of each name in a summary, as the API returns it."""
     return {each["name"]: each["valueCurrent"] for each in summary}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from experiment import archives, provenance, tracking
+from experiment import archives, online, provenance
 from experiment.comet_archive import UNKNOWN, Contents, read_points
 from experiment.rundir import RUNNING, Point, RunDirectory, find_run, read_json, read_metrics
 
@@ -134,31 +135,25 @@ def fetch(key: str) -> Original:
     Raises:
         ValueError: there is no API key, no such run, or no answer.
     """
-    if not tracking.api_key():
-        raise ValueError(f"run '{key}' is not here, and to look for it in Comet an API key is needed")
-    comet_ml = tracking.import_comet()
-    try:
-        found = comet_ml.API(api_key=tracking.api_key()).get_experiment_by_key(key)
-        if found is None:
-            raise ValueError(f"run '{key}' is neither here nor in Comet")
-        others = {each["name"]: each["valueCurrent"] for each in found.get_others_summary()}
-        params = {each["name"]: each["valueCurrent"] for each in found.get_parameters_summary()}
-        packages = found.get_installed_packages() or []
-        points = [
-            (each["metricName"], each["metricValue"], each.get("step"), each.get("epoch"))
-            for each in found.get_metrics()
-        ]
-        files: dict[str, bytes] = {}
-        code: dict[str, str] = {}
-        for asset in found.get_asset_list():
-            if asset["fileName"] in TEXTS:
-                files[asset["fileName"]] = found.get_asset(asset["assetId"])
-            elif asset["type"] == "source_code":
-                code[asset["fileName"]] = _sha256(found.get_asset(asset["assetId"]))
-    except ValueError:
-        raise
-    except Exception as error:  # the SDK raises its own, requests' and everett's errors alike
-        raise ValueError(f"run '{key}' cannot be read from Comet ({type(error).__name__})") from None
+    server = online.Server(key)
+    found = server.ask(lambda: server.api.get_experiment_by_key(key))
+    if found is None:
+        raise ValueError(f"run '{key}' is neither here nor in Comet")
+    others = online.values(server.ask(found.get_others_summary))
+    params = online.values(server.ask(found.get_parameters_summary))
+    packages = server.ask(found.get_installed_packages) or []
+    points = [
+        (each["metricName"], each["metricValue"], each.get("step"), each.get("epoch"))
+        for each in server.ask(found.get_metrics)
+    ]
+    files: dict[str, bytes] = {}
+    code: dict[str, str] = {}
+    for asset in server.ask(found.get_asset_list):
+        read = functools.partial(found.get_asset, asset["assetId"])
+        if asset["fileName"] in TEXTS:
+            files[asset["fileName"]] = server.ask(read)
+        elif asset["type"] == "source_code":
+            code[asset["fileName"]] = _sha256(server.ask(read))
     return Original(
         key=key,
         name=others.get("Name", key[:12]),

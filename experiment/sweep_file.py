@@ -113,6 +113,8 @@ def _check(model: type[Strict], content: Any, at: str) -> Any:
     if details["type"] == "missing":
         raise ValueError(f"{where} is missing")
     rule = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if details["type"] == "too_short":
+        rule = "should not be empty"
     raise ValueError(f"{where} = {details['input']!r}: {rule}")
 
 

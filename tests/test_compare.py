@@ -315,7 +315,7 @@ def test_csv_holds_every_run_and_no_formula(tmp_path, capsys):
         (["--runs", "elsewhere"], "there are no runs to compare"),
         (["--csv", "no/such/folder.csv"], "--csv 'no/such/folder.csv' cannot be written"),
         (["--online", "workspace"], "--online 'workspace' should be WORKSPACE/PROJECT"),
-        (["--online", "w/p"], "--online needs a Comet API key"),
+        (["--online", "w/p"], "to look for 'w/p' in Comet an API key is needed"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, capsys, arguments, message):

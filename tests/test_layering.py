@@ -89,8 +89,8 @@ ALLOWED = {
         *("experiment.checkpoints", "experiment.console", "experiment.rundir", "experiment.tracking"),
     },
     "experiment.original": {
-        *("experiment.archives", "experiment.comet_archive", "experiment.provenance", "experiment.rundir"),
-        "experiment.tracking",
+        *("experiment.archives", "experiment.comet_archive", "experiment.online", "experiment.provenance"),
+        "experiment.rundir",
     },
     "experiment.rerun": {
         *("experiment.data", "experiment.original", "experiment.provenance", "experiment.rundir"),

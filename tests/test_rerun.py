@@ -196,7 +196,7 @@ def test_a_run_without_a_finished_epoch_is_refused(copy, capsys):
     ("arguments", "message"),
     [
         (("--rerun", "nowhere"), "no run 'nowhere' in 'runs'"),
-        (("--rerun", "0" * 40), "is not here, and to look for it in Comet an API key is needed"),
+        (("--rerun", "0" * 40), f"to look for '{'0' * 40}' in Comet an API key is needed"),
         (("--rerun", "a", "--resume", "b"), "give one of them"),
         (("--rerun", "a", "--params", "mnist-cnn"), "change some by their flags"),
         (("--rerun", __file__), "is no sound archive of a run"),

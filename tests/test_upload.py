@@ -37,6 +37,18 @@ def command(*arguments, cwd, **variables):
     return run_python("-m", "experiment", *arguments, cwd=cwd, **variables)
 
 
+def start_upload(run, server, folder):
+    """Start an upload that can be killed, or run beside others."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiment", "upload", run.key],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **server.environment()},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def points(server, key):
     return sorted((m.get("context") or "", m["metricName"], m["step"]) for m in server.runs[key].metrics)
 
@@ -91,20 +103,13 @@ def test_an_upload_killed_at_random_moments_is_gone_on_with_and_sends_nothing_tw
     seed = random.randrange(2**32)
     print("seed of the moments:", seed)
     moments = random.Random(seed)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **server.environment()}
     for _ in range(2):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "experiment", "upload", run.key],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = start_upload(run, server, tmp_path)
         while process.poll() is None and run.key not in server.runs:
             time.sleep(0.02)
         time.sleep(moments.uniform(0, 0.6))
         process.kill()
-        process.wait()
+        process.communicate()
     done = command("upload", run.key, cwd=tmp_path, **server.environment())
     assert done.returncode == 0, done.stderr + done.stdout
     sent = points(server, run.key)
@@ -114,18 +119,7 @@ def test_an_upload_killed_at_random_moments_is_gone_on_with_and_sends_nothing_tw
 
 
 def test_uploads_at_the_same_time_send_nothing_twice(run, server, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **server.environment()}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "experiment", "upload", run.key],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
+    processes = [start_upload(run, server, tmp_path) for _ in range(3)]
     ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
     assert 0 in [code for _, code in ended]
     assert all("a process is working on it" in errors for errors, code in ended if code), ended

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,17 @@ def test_comet_tells_the_same_of_a_run_as_its_archive(copy, monkeypatch):
         np.testing.assert_array_equal(one, other)
     flags = {"dataset": read_json(copy.run_file)["dataset"]["source"]}
     assert rerun.parameters(fetched, flags) == rerun.parameters(read, flags)
+
+
+def test_a_run_is_asked_for_again_when_comet_refuses_for_its_rate(copy, monkeypatch, capsys):
+    with CometServer() as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        assert upload.upload(copy, print)["verified"]
+        server.fault, server.faulty = 429, ("experiment/parameters",)
+        threading.Timer(0.5, lambda: setattr(server, "fault", None)).start()
+        assert original.fetch(copy.key).params
+    assert "Comet asks to wait 1 s" in capsys.readouterr().err
 
 
 def test_a_run_that_comet_does_not_have_is_refused(monkeypatch):

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 SAMPLES = 40
+FONT_SIZE = 7  # points
+CAPTION_WIDTH = 65.0  # points that an image of a grid is wide
 # Fonts that hold what DejaVu Sans, which matplotlib brings, lacks: Chinese, Japanese and Korean above all.
 _WIDE_FONTS = re.compile(
     "CJK|Noto Sans|Source Han|WenQuanYi|Hei|Song|Ming|YaHei|PingFang|Gothic|Unifont|Droid"
@@ -111,9 +113,13 @@ def log_mistakes(
     worst = confident_mistakes(labels, probabilities)
     predicted = probabilities.argmax(-1)
     names = _drawable(class_names)
+    pairs = [(names[labels[index]], names[predicted[index]]) for index in worst]
+    families = _families("".join(names))
+    fit = all(_text_width(" → ".join(pair), families) <= CAPTION_WIDTH for pair in set(pairs))
+    arrow = " → " if fit else "\n→ "
     captions = [
-        f"{names[labels[index]]} → {names[predicted[index]]}\n{probabilities[index].max():.0%}"
-        for index in worst
+        f"{arrow.join(pair)}\n{probabilities[index].max():.0%}"
+        for pair, index in zip(pairs, worst, strict=True)
     ]
     if captions:
         title = "Most confident mistakes on the test set: true → predicted, how sure"
@@ -158,17 +164,42 @@ def _log_grid(
         place = (left, left + width, top + height, top)
         axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255, extent=place)
         middle, above = left + width / 2, top - 0.04 * width
-        axes.text(middle, above, caption, fontsize=7, fontfamily=families, ha="center", va="bottom")
+        axes.text(
+            *(middle, above, caption),
+            fontsize=FONT_SIZE,
+            fontfamily=families,
+            ha="center",
+            va="bottom",
+            parse_math=False,  # a class may be called $5
+        )
     axes.set(xlim=(0, columns * across), ylim=(rows * down, 0))  # each imshow set them to its own image
     _log_figure(experiment, path, figure)
 
 
 def _drawable(class_names: Sequence[str]) -> list[str]:
-    """Return class names as a figure can show them: one whose letters no installed font has by its number."""
+    """Return class names as a figure can show them: cut to an image's width; without a font, a number."""
     families = _families("".join(class_names))
     return [
-        name if _has_glyphs(families, name) else f"class {label}" for label, name in enumerate(class_names)
+        _cut(name, families) if _has_glyphs(families, name) else f"class {label}"
+        for label, name in enumerate(class_names)
     ]
+
+
+def _cut(name: str, families: Sequence[str]) -> str:
+    shown, ending = name, ""
+    while _text_width(f"→ {shown}{ending}", families) > CAPTION_WIDTH:
+        shown, ending = shown[:-1], "…"
+    return f"{shown}{ending}"
+
+
+def _text_width(text: str, families: Sequence[str]) -> float:
+    """Return the width of a caption's line in points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    fonts = FontProperties(family=list(families))
+    plain = text.replace("$", "S")  # which would begin a formula
+    return TextPath((0, 0), plain, size=FONT_SIZE, prop=fonts).get_extents().width
 
 
 def _families(text: str) -> list[str]:

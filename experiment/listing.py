@@ -15,6 +15,7 @@ from experiment.rundir import RUNNING, RunDirectory, RunRecord, find_run, list_r
 from experiment.text_table import format_table, printable
 
 _HEADER = ("run", "started", "status", "mode", "dataset", "epochs", "best val", "last val", "test", "seconds")
+_TIMES = ("started", "ended", "process.since")
 
 
 def list_command(options: argparse.Namespace) -> int:
@@ -59,7 +60,8 @@ def show_command(options: argparse.Namespace) -> int:
     for title, values in whole.items():
         print(f"{title}")
         for name, value in _flatten(values):
-            text = "\n".join(map(printable, str(value).splitlines()))
+            shown = _clock(value, "%Y-%m-%d %H:%M:%S") if name in _TIMES and value else value
+            text = "\n".join(map(printable, str(shown).splitlines()))
             print(f"  {name:<28} {text}")
     print(f"files\n  {record.source}")
     return 0
@@ -98,12 +100,16 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     changed = " ".join(f"{name}={value}" for name, value in row["changed"].items() if name != "dataset")
     return (
         row["key"][:12],
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"])),
+        _clock(row["started"], "%Y-%m-%d %H:%M"),
         *(row["status"], row["mode"], row["dataset"], str(row["epochs"] or "")),
         *("" if value is None else f"{float(value):.4f}" for value in accuracies),
         "" if row["seconds"] is None else f"{row['seconds']:.0f}",
         f"{row['name']}  {changed}".rstrip(),
     )
+
+
+def _clock(seconds: float, form: str) -> str:
+    return time.strftime(form, time.localtime(seconds))
 
 
 def _flatten(values: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -1,5 +1,6 @@
 """Figures: names in any script, with whatever fonts there are, and never a warning."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +48,23 @@ def test_another_installed_font_is_taken_for_what_the_usual_one_lacks(monkeypatc
     entry = font_manager.FontEntry(name="Noto Sans CJK")
     monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist, entry])
     assert figures._families("猫") == ["DejaVu Sans", "Noto Sans CJK"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("animals", "household", "$5 {and} $6"), ("a class of a very long name", "MMMMMMMMMMMMMMMM", "狗" * 20)],
+)
+def test_captions_of_neighbouring_images_do_not_overlap(tmp_path, monkeypatch, names):
+    drawn = []
+    monkeypatch.setattr(figures, "_log_figure", lambda *arguments: drawn.append(arguments[-1]))
+    images, labels = np.zeros((20, 28, 28, 1), np.uint8), np.arange(20) % 3
+    probabilities = np.eye(3)[(labels + 1) % 3]
+    figures.log_samples(Recorder(), tmp_path / "samples.png", images, labels, names)
+    figures.log_mistakes(Recorder(), tmp_path / "mistakes.png", images, labels, probabilities, names)
+    for figure in drawn:
+        figure.savefig(tmp_path / "drawn.png")
+        texts = figure.axes[0].texts
+        first_row = [text for text in texts if text.get_position()[1] == texts[0].get_position()[1]]
+        boxes = [text.get_window_extent() for text in first_row]
+        assert len(boxes) == 10
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

@@ -258,7 +258,7 @@ def _problems(
     counts = Counter((file.part, file.class_name) for file in files)
     found = []
     if len(classes) < 2:
-        found.append(f"{len(classes)} class folders: there must be two at least, one a class")
+        found.append(f"{len(classes)} class folder(s): there must be two at least, one a class")
     elif "train" in classes and set(classes) & {"val", "valid", "dev", "validation", "test", "testing"}:
         found.append(
             f"sub-folders are {', '.join(classes)}: parts are called train, validation and test, and all "

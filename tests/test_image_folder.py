@@ -157,8 +157,8 @@ def test_a_folder_that_is_laid_out_otherwise_is_refused(two_classes, tmp_path, f
         (tmp_path / "x").mkdir()
     if fault == "loose files":
         shutil.copytree(two_classes / "零", tmp_path / "x")
-    message = {"val": "parts are called train, validation and test", "one class": "1 class folders: "}
-    with pytest.raises(ValueError, match=message.get(fault, "0 class folders: there must be two")):
+    message = {"val": "parts are called train, validation and test", "one class": r"1 class folder\(s\): "}
+    with pytest.raises(ValueError, match=message.get(fault, r"0 class folder\(s\): there must be two")):
         load(two_classes if fault == "one class" else tmp_path / "x")
 
 

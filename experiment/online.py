@@ -143,7 +143,7 @@ def _read(server: Server, experiment: Any, with_tags: bool) -> RunRecord:
     params = {
         name: typed(value) for name, value in values(server.ask(experiment.get_parameters_summary)).items()
     }
-    curves = collect_curves(map(_point, server.ask(experiment.get_metrics)))
+    curves = collect_curves(map(point, server.ask(experiment.get_metrics)))
     known = {
         "key": experiment.key,
         "tags": server.ask(experiment.get_tags) if with_tags else [],
@@ -192,7 +192,8 @@ def typed(text: Any) -> Any:
     return text
 
 
-def _point(metric: Mapping[str, Any]) -> Point:
+def point(metric: Mapping[str, Any]) -> Point:
+    """Return a point of a metric as the API returns it; what it does not tell of step or epoch is UNKNOWN."""
     step, epoch = metric.get("step"), metric.get("epoch")
     return Point(
         metric["metricName"],

@@ -106,11 +106,7 @@ def read_archive(path: Path) -> Original:
     if wrong := archives.check_archive(path):
         raise ValueError(f"'{path}' is no sound archive of a run: {wrong[0]}")
     contents = Contents()
-    points = [
-        dataclasses.replace(point, time=0.0)
-        for point in read_points(path, contents)
-        if UNKNOWN not in (point.step, point.epoch)  # as the SDK's own have none
-    ]
+    points = _comparable(read_points(path, contents))
     others = contents.others
     with zipfile.ZipFile(path) as archive:
         key = json.loads(archive.read("experiment.json"))["offline_id"]
@@ -142,10 +138,7 @@ def fetch(key: str) -> Original:
     others = online.values(server.ask(found.get_others_summary))
     params = online.values(server.ask(found.get_parameters_summary))
     packages = server.ask(found.get_installed_packages) or []
-    points = [
-        (each["metricName"], each["metricValue"], each.get("step"), each.get("epoch"))
-        for each in server.ask(found.get_metrics)
-    ]
+    points = _comparable(map(online.point, server.ask(found.get_metrics)))
     files: dict[str, bytes] = {}
     code: dict[str, str] = {}
     for asset in server.ask(found.get_asset_list):
@@ -162,7 +155,7 @@ def fetch(key: str) -> Original:
         place=key,
         params=params,
         facts=_facts(f"run '{key}'", others, packages),
-        points=_points(points),
+        points=points,
         code=code,
         **_contents(files),
     )
@@ -218,12 +211,10 @@ def _part(others: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in others.items() if name.startswith(prefix)}
 
 
-def _points(rows: Iterable[tuple[str, Any, Any, Any]]) -> list[Point]:
-    """Make points of (name, value, step, epoch), as texts or numbers; the SDK's own have no epoch."""
+def _comparable(points: Iterable[Point]) -> list[Point]:
+    """Return points without their times, and without the SDK's own, which have no step or epoch."""
     return [
-        Point(name, float(value), int(step), int(epoch), 0.0)
-        for name, value, step, epoch in rows
-        if step is not None and epoch is not None
+        dataclasses.replace(point, time=0.0) for point in points if UNKNOWN not in (point.step, point.epoch)
     ]
 
 

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from experiment.sweep_points import Spec, Strict, Sweep, applicable, grid
 from experiment.sweep_space import Choices, Range
-from params.load import FOLDER, NAMES, check_params, load_params, unknown_name
+from params.load import FOLDER, NAMES, check_params, load_params, sentence, unknown_name
 from params.spec import Params, condition
 
 MOST_POINTS = 10_000
@@ -112,10 +112,7 @@ def _check(model: type[Strict], content: Any, at: str) -> Any:
         raise ValueError(unknown_name(where, "entry", tuple(known.model_fields)))
     if details["type"] == "missing":
         raise ValueError(f"{where} is missing")
-    rule = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if details["type"] == "too_short":
-        rule = "should not be empty"
-    raise ValueError(f"{where} = {details['input']!r}: {rule}")
+    raise ValueError(sentence(where, details))
 
 
 _UNION = ("str", "bool", "int", "float")  # pydantic names the members of a union in a place

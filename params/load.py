@@ -46,7 +46,7 @@ def check_params(values: Mapping[str, Any]) -> Params:
         return Params.model_validate(dict(values), by_alias=True, by_name=False)
     except ValidationError as error:
         details = error.errors()[0]
-        raise ValueError(_sentence(str(details["loc"][0]), details)) from None
+        raise ValueError(sentence(str(details["loc"][0]), details)) from None
 
 
 def read_params(file: str | Path) -> dict[str, Any]:
@@ -94,10 +94,12 @@ def _parse_flag(name: str, text: str) -> Any:
     try:
         return TypeAdapter(annotation).validate_strings(text)
     except ValidationError as error:
-        raise ValueError(_sentence(name, error.errors()[0])) from None
+        raise ValueError(sentence(name, error.errors()[0])) from None
 
 
-def _sentence(name: str, details: ErrorDetails) -> str:
+def sentence(name: str, details: ErrorDetails) -> str:
     """Turn pydantic's error into one sentence: the parameter, its value, what is allowed."""
     rule = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if details["type"] == "too_short":
+        rule = "should not be empty"
     return f"{name} = {details['input']!r}: {rule}"

@@ -42,7 +42,7 @@ def test_a_writer_killed_at_a_random_moment_loses_nothing(tmp_path, number):
     print(f"seed of the moments: {SEED}, kill {number}")
     tracking.import_comet()
     moments = random.Random(SEED + number)
-    kill_a_writer(tmp_path / "runs", 200, moments.choice([0.0, 0.002, 0.02]), moments.uniform(0.0, 0.8))
+    kill_a_writer(tmp_path / "runs", 100_000, moments.choice([0.0, 0.002, 0.02]), moments.uniform(0.0, 0.8))
     for path in tmp_path.glob("runs/*"):
         directory = RunDirectory(path)
         if not directory.run_file.exists():

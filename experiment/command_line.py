@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, NoReturn
+
+from params.words import nearest
 
 
 def leave(code: int) -> NoReturn:
@@ -19,19 +21,25 @@ def leave(code: int) -> NoReturn:
 
 
 class Parser(argparse.ArgumentParser):
-    """Ends with exit code 2 and one sentence, with the nearest known name for an unknown one."""
+    """Ends with exit code 2 and one sentence, with the nearest known name for an unknown one.
 
-    def __init__(self, **named: Any) -> None:
+    ``synonyms`` are names of other tools' flags, without hyphens before them, and what they are here:
+    a flag's name, or a hint.
+    """
+
+    def __init__(self, synonyms: Mapping[str, str] | None = None, **named: Any) -> None:
         super().__init__(allow_abbrev=False, **named)
+        self._synonyms = synonyms or {}
 
     def parse_args(self, arguments: Any = None, namespace: Any = None) -> Any:
         """Parse arguments; an unknown one is an error that names the nearest."""
         known, unknown = self.parse_known_args(arguments, namespace)
         if unknown:
             word = unknown[0].partition("=")[0]
-            flags = [flag for action in self._actions for flag in action.option_strings]
-            near = difflib.get_close_matches(word.lower().replace("_", "-"), flags, n=1)
-            self.error(f"unknown argument '{word}'" + (f": did you mean '{near[0]}'?" if near else ""))
+            flags = [flag[2:] for action in self._actions for flag in action.option_strings if flag[2:]]
+            near = nearest(word.lstrip("-"), flags, self._synonyms) if word.startswith("-") else None
+            hint = f"did you mean '--{near}'?" if near in flags else near
+            self.error(f"unknown argument '{word}'" + (f": {hint}" if hint else ""))
         return known
 
     def error(self, message: str) -> NoReturn:

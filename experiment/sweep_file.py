@@ -17,8 +17,9 @@ from pydantic import Field, ValidationError
 
 from experiment.sweep_points import Spec, Strict, Sweep, applicable, grid
 from experiment.sweep_space import Choices, Range
-from params.load import FOLDER, NAMES, check_params, load_params, sentence, unknown_name
+from params.load import FOLDER, NAMES, check_params, load_params, unknown_name
 from params.spec import Params, condition
+from params.words import sentence
 
 MOST_POINTS = 10_000
 OPEN = 1e-6  # how near a range comes to a bound that is itself not allowed
@@ -110,9 +111,7 @@ def _check(model: type[Strict], content: Any, at: str) -> Any:
     if details["type"] == "extra_forbidden":
         known = Spec if details["loc"][0] == "spec" else model
         raise ValueError(unknown_name(where, "entry", tuple(known.model_fields)))
-    if details["type"] == "missing":
-        raise ValueError(f"{where} is missing")
-    raise ValueError(sentence(where, details))
+    raise ValueError(sentence(model, details, where))
 
 
 _UNION = ("str", "bool", "int", "float")  # pydantic names the members of a union in a place

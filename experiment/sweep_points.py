@@ -33,7 +33,7 @@ class Spec(Strict):
     metric: Literal["loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"] = "loss"
     objective: Literal["minimize", "maximize"] = "minimize"
     maxCombo: Annotated[int, Field(ge=0)] = 0
-    gridSize: Annotated[int, Field(ge=1)] = 10
+    gridSize: Annotated[int, Field(ge=1, le=10_000)] = 10
     randomize: bool = False
     seed: Annotated[int | None, Field(ge=0)] = None
     retryLimit: Annotated[int, Field(ge=0)] = 1

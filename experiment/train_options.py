@@ -8,8 +8,24 @@ from typing import Any
 
 from experiment.command_line import Parser
 from params.load import NAMES
-from params.spec import Params, condition
+from params.spec import SYNONYMS, Params, condition
 
+# What options are called elsewhere; those of parameters are declared with them.
+OPTION_SYNONYMS = {
+    **dict.fromkeys(("config", "cfg", "params-file"), "params"),
+    **dict.fromkeys(("run-name", "experiment-name", "exp-name"), "name"),
+    **dict.fromkeys(("out", "output", "output-dir", "log-dir", "logdir", "save-dir"), "runs"),
+    **dict.fromkeys(("tags",), "tag"),
+    **dict.fromkeys(("project-name",), "project"),
+    **dict.fromkeys(("restore", "checkpoint", "ckpt"), "resume"),
+    **dict.fromkeys(("memory", "memory-limit"), "memory-gb"),
+    **dict.fromkeys(("offline", "online"), "mode"),
+    **dict.fromkeys(("silent", "verbose"), "quiet"),
+    **dict.fromkeys(
+        ("gpu", "gpus", "device", "cuda"),
+        "TensorFlow takes every GPU that it finds; CUDA_VISIBLE_DEVICES=0 before the command chooses one",
+    ),
+}
 MODES = ("auto", "online", "offline", "disabled")
 SWEEP_ONLY = ("seeds", "workers", "scheduler", "ray_address")
 
@@ -17,7 +33,10 @@ SWEEP_ONLY = ("seeds", "workers", "scheduler", "ray_address")
 def build_parser(description: str) -> argparse.ArgumentParser:
     """Build the parser: options by hand, one flag for each parameter from its declaration."""
     parser = Parser(
-        prog="train.py", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="train.py",
+        synonyms=SYNONYMS | OPTION_SYNONYMS,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--params", metavar="FILE", help="TOML file, or the name of one in params/")
     parser.add_argument("--mode", choices=MODES, default="auto", help="auto: online if an API key is set")
@@ -59,7 +78,8 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         help_text = (
             f"{field.description} (default: {_shown(field.default)}{f'; with {when.text}' if when else ''})"
         )
-        group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text)
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}
+        group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text, **bare)
     return parser
 
 
@@ -80,9 +100,12 @@ def check_together(options: argparse.Namespace) -> None:
 
 
 def _gigabytes(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' should be a number greater than 0")
+        raise argparse.ArgumentTypeError(f"'{text}': should be a number greater than 0")
     return value
 
 

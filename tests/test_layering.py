@@ -7,8 +7,9 @@ import pytest
 from tests.conftest import ROOT, run_python
 
 ALLOWED = {
-    "params.spec": set(),
-    "params.load": {"params.spec"},
+    "params.words": set(),
+    "params.spec": {"params.words"},
+    "params.load": {"params.spec", "params.words"},
     "experiment.array_files": set(),
     "experiment.data": {"experiment.array_files"},
     "experiment.images": set(),
@@ -70,11 +71,13 @@ ALLOWED = {
     "experiment.sweep_points": {"experiment.sweep_space", "params.load", "params.spec"},
     "experiment.sweep_file": {
         *("experiment.sweep_points", "experiment.sweep_space", "params.load", "params.spec"),
+        "params.words",
     },
     "experiment.sweep_plan": {
         *("experiment.attempts", "experiment.rundir", "experiment.sweep_points", "experiment.trial"),
         "params.spec",
     },
+    "experiment.command_line": {"params.words"},
     "experiment.train_options": {"experiment.command_line", "params.load", "params.spec"},
     "experiment.dropout": set(),
     "experiment.programs": {"experiment.dropout"},

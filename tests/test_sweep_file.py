@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import train
 from experiment.sweep_file import read_sweep
-from experiment.sweep_points import points, spelled
+from experiment.sweep_points import Spec, points, spelled
 from experiment.sweep_space import Choices, Range
 from params.load import FOLDER, check_params
 from params.spec import Params
@@ -153,20 +153,26 @@ BAD_FILES = {
         {"algorithm": "grid", "parameters": OPTIMIZERS, "spec": {"objective": "max"}},
         "spec.objective = 'max': should be 'minimize' or 'maximize'",
     ),
-    "no trial": ({"algorithm": "grid", "parameters": OPTIMIZERS, "trials": 0}, "trials = 0: .* equal to 1"),
+    "no trial": (
+        {"algorithm": "grid", "parameters": OPTIMIZERS, "trials": 0},
+        "trials = 0: should be an integer of at least 1",
+    ),
 }
 BAD_PARAMETERS = {
     "an unknown parameter": ({"learning-rate": [0.1]}, "unknown parameter 'learning-rate'"),
     "an underscore": ({"batch_size": [1]}, "did you mean 'batch-size'"),
     "an empty list": ({"optimizer": []}, "parameters.optimizer.values = \\[\\]: should not be empty"),
-    "a value out of bounds": ({"dropout": [0.1, 1.0]}, "dropout = 1.0: should be less than 1"),
+    "a value out of bounds": (
+        {"dropout": [0.1, 1.0]},
+        "dropout = 1.0: should be a number of at least 0 and less than 1",
+    ),
     "a bound out of bounds": (
         {"dropout": {"type": "float", "min": 0.0, "max": 1.5}},
-        "dropout = 1.5: should be less than 1",
+        "dropout = 1.5: should be a number of at least 0 and less than 1",
     ),
     "fractions of an integer": (
         {"batch-size": {"type": "float", "min": 16, "max": 128}},
-        "batch-size = 16.0: should be a valid integer",
+        "batch-size = 16.0: should be an integer from 1",
     ),
     "half an integer": (
         {"batch-size": {"type": "integer", "min": 16.5, "max": 128}},
@@ -212,6 +218,33 @@ def test_a_bad_file_is_one_sentence(tmp_path, kind):
         read_sweep(write(tmp_path, content), Params())
     assert len(str(caught.value).splitlines()) == 1
     assert "sweep.json" in str(caught.value)
+
+
+WRONG = (None, "x", "", [], {}, float("inf"), -1, 10**400, [None], {1: 2}, [[1]])
+RANGE = {"type": "float", "min": 0.1, "max": 0.5, "scalingType": "normal", "mu": 0.1, "sigma": 0.1}
+PLACES = [
+    *((name,) for name in ("algorithm", "parameters", "spec", "name", "trials", "unknown")),
+    *(("spec", name) for name in (*Spec.model_fields, "unknown")),
+    *(("parameters", "dropout", name) for name in (*RANGE, "values", "unknown")),
+    *(("parameters", name) for name in ("dropout", "epochs", "optimizer", "early-stopping", "validation")),
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=".".join)
+def test_whatever_is_wrong_in_a_file_the_sentence_is_ours(tmp_path, place):
+    said = []
+    for value in WRONG:
+        content = {"algorithm": "grid", "parameters": {"dropout": dict(RANGE)}, "spec": {}}
+        part = content
+        for name in place[:-1]:
+            part = part[name]
+        part[place[-1]] = value
+        try:
+            read_sweep(write(tmp_path, repr(content).replace("inf", "1e999")), Params())
+        except ValueError as error:
+            said.append(str(error))
+    assert said
+    assert not [text for text in said if re.search(" valid |pydantic|Input|pars|\\n|convert", text)]
 
 
 BAD_COMMANDS = {

@@ -121,7 +121,7 @@ def train_and_evaluate(
         console.notice("the command line holds what looks like a secret; it is left out of all records")
 
     with recorded(directory, where, mode, values, facts, console) as tracker:
-        console.say(f"run {where.name}, {tracker.mode}: {directory.path}")
+        console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
         parameters = tracking.LoggedParameters(tracker, values, MODEL_PARAMETERS if build_model else ())
         get_parameter = parameters.get_parameter
         record.log_inputs(tracker, directory, split, params, facts)

@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import Any
 
-from experiment.command_line import Parser
+from experiment.command_line import RUNS, Parser
 from params.load import NAMES
 from params.spec import SYNONYMS, Params, condition
 
@@ -49,7 +49,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--rerun", metavar="RUN", help="repeat a run, or an archive, and say if it is the same"
     )
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of run directories")
+    parser.add_argument("--runs", default=RUNS, metavar="DIR", help="folder of run directories")
     parser.add_argument(
         "--memory-gb",
         type=_gigabytes,

@@ -27,7 +27,7 @@ ALLOWED = {
     "experiment.models": set(),
     "experiment.figures": set(),
     "experiment.provenance": set(),
-    "experiment.tracking": set(),
+    "experiment.tracking": {"experiment.command_line"},
     "experiment.console": {"experiment.provenance"},
     "experiment.predictions": set(),
     "experiment.statistics": set(),
@@ -112,7 +112,7 @@ ALLOWED = {
     },
     "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},
     "experiment.lifecycle": {
-        *("experiment.archives", "experiment.console", "experiment.provenance"),
+        *("experiment.archives", "experiment.command_line", "experiment.console", "experiment.provenance"),
         *("experiment.rundir", "experiment.tracking", "experiment.upload"),
     },
 }

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiment.command_line import command_in, leave
-from experiment.train_options import build_parser, check_together
+from experiment.train_options import build_parser, check_together, typed
 from params.load import NAMES, check_params, load_params
 from params.spec import Params
 
@@ -67,6 +67,11 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     if changed := sorted({*flags, *(["params"] if options.params else [])} - {"epochs"}):
         raise ValueError(f"--{changed[0]}: a resumed run keeps its parameters; only more --epochs is allowed")
     run, stored = read_json(directory.run_file), read_json(directory.params_file)
+    mode = "disabled" if run["mode"] == "disabled" else "offline"
+    if options.mode not in ("auto", mode):
+        raise ValueError(
+            f"--mode {options.mode}: this run goes on {mode}; upload sends later what Comet lacks"
+        )
     epochs = load_params(flags={"epochs": flags["epochs"]}).epochs if flags else stored["epochs"]
     params = check_params(stored | {"dataset": run["dataset"]["source"], "epochs": epochs})
     return _train(params, options, directory, _original_of(run))
@@ -123,6 +128,7 @@ def _sweep(params: Params, options: argparse.Namespace) -> int:
         address=options.ray_address,
         memory_gb=options.memory_gb,
         quiet=options.quiet,
+        typed=typed(options),
     )
 
     def end(number: int) -> None:
@@ -170,6 +176,7 @@ def _train(
         register=options.register,
         quiet=options.quiet,
         memory_gb=options.memory_gb,
+        typed=typed(options),
     )
     if waiting := waiting_runs(run_options.runs):
         recover = command_in(run_options.runs, "experiment", "recover", "--all")

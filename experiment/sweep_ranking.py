@@ -120,7 +120,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def _command(plan: Plan, point: Mapping[str, Any]) -> str:
     """Return the command that trains with the parameters of a point, apart from any sweep."""
     defaults = Params().model_dump(by_alias=True)
-    values = parameters(dict(point), plan.base).model_dump(by_alias=True)
+    values = parameters(dict(point), plan.base).applicable()
     flags = [
         word
         for name, value in values.items()

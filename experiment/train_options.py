@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from experiment.command_line import RUNS, Parser
@@ -92,11 +93,28 @@ def check_together(options: argparse.Namespace) -> None:
     given = [name for name in ("resume", "rerun", "sweep") if getattr(options, name)]
     if len(given) > 1:
         raise ValueError(f"--{given[0]} and --{given[1]}: give one of them")
+    if options.resume:
+        kept = ("name", "tag", "workspace", "project", "register")
+        _refuse(options, kept, "not with --resume, as a run keeps what it began with")
+    if options.mode == "disabled":
+        untold = ("workspace", "project", "register")
+        _refuse(options, untold, "not with --mode disabled, which tells Comet nothing")
     if options.sweep:
-        if alone := [name for name in ("name", "register") if getattr(options, name)]:
-            raise ValueError(f"--{alone[0]}: not with --sweep, which makes many runs")
-    elif only := [name for name in SWEEP_ONLY if getattr(options, name)]:
-        raise ValueError(f"--{only[0].replace('_', '-')}: only with --sweep")
+        _refuse(options, ("name", "register"), "not with --sweep, which makes many runs")
+    else:
+        _refuse(options, SWEEP_ONLY, "only with --sweep")
+
+
+def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
+    for name in names:
+        if getattr(options, name):
+            raise ValueError(f"--{name.replace('_', '-')}: {reason}")
+
+
+def typed(options: argparse.Namespace) -> list[str]:
+    """Return the names of what was typed and must have an effect: parameters, and options that need not."""
+    given = [name for name in NAMES if getattr(options, name) is not None]
+    return given + [name for name in ("memory-gb", "register") if getattr(options, name.replace("-", "_"))]
 
 
 def _gigabytes(text: str) -> float:

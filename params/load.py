@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from params.spec import SYNONYMS, Params, parameter_name
-from params.words import allowed, nearest, refusal
+from params.spec import SYNONYMS, Params, condition, parameter_name
+from params.words import allowed, did_you_mean, refusal
 
 NAMES = tuple(parameter_name(field) for field in Params.model_fields)
 FOLDER = Path(__file__).parent
@@ -42,6 +42,17 @@ def check_params(values: Mapping[str, Any]) -> Params:
         if name not in NAMES:
             raise ValueError(unknown_name(name, "parameter"))
     return Params(**values)
+
+
+def without_effect(params: Params, applying: Container[str]) -> dict[str, str]:
+    """Return sentences about the parameters that were given and are not among those that apply, by name."""
+    found = {}
+    for field in Params.model_fields:
+        name, when = parameter_name(field), condition(field)
+        if when and name in params.given() and name not in applying:
+            value = getattr(params, field)
+            found[name] = f"{name} = {value!r} has no effect: it applies with {when.text}"
+    return found
 
 
 def read_params(file: str | Path) -> dict[str, Any]:
@@ -78,8 +89,8 @@ def write_params(params: Params, path: Path) -> None:
 
 def unknown_name(name: str, kind: str, known: tuple[str, ...] = NAMES) -> str:
     """Return the sentence for a name that nobody declared, with the known one that it probably stands for."""
-    near = nearest(name.rpartition(".")[2], known, SYNONYMS if known is NAMES else None)
-    return f"unknown {kind} '{name}'" + (f": did you mean '{near}'?" if near else "")
+    hint = did_you_mean(name.rpartition(".")[2], known, SYNONYMS if known is NAMES else None)
+    return f"unknown {kind} '{name}'{hint}"
 
 
 def _parse_flag(name: str, text: str) -> Any:

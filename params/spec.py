@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from params.words import nearest, sentence
+from params.words import did_you_mean, sentence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,6 +251,19 @@ class Params(BaseModel):
         Synonyms(("model-name", "output-file")),
     ] = "tf-mnist-comet.h5"
 
+    def given(self) -> set[str]:
+        """Return the names of those that were given, be it at their default."""
+        return set(map(parameter_name, self.model_fields_set))
+
+    def may_apply(self) -> set[str]:
+        """Return the names of those that apply, or may, as the data set is not known yet."""
+        open_yet = {
+            parameter_name(field)
+            for field in type(self).model_fields
+            if (when := condition(field)) and when.of_data
+        }
+        return open_yet | set(self.applicable())
+
     def applicable(self) -> dict[str, Any]:
         """Return the parameters that apply to this run, by their names with hyphens: what is logged."""
         return {
@@ -262,8 +275,8 @@ class Params(BaseModel):
 
 def _unknown_argument(name: str) -> str:
     """Return the sentence for an argument of ``Params`` that nobody declared."""
-    near = nearest(name, map(parameter_name, Params.model_fields), SYNONYMS)
-    return f"unknown parameter '{name}'" + (f": did you mean '{near.replace('-', '_')}'?" if near else "")
+    near = did_you_mean(name, map(parameter_name, Params.model_fields), SYNONYMS)
+    return f"unknown parameter '{name}'{near.replace('-', '_')}"
 
 
 def condition(field: str) -> When | None:

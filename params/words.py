@@ -66,6 +66,12 @@ def nearest(name: str, known: Iterable[str], synonyms: Mapping[str, str] | None 
     return synonyms.get(near[0], near[0]) if near else None
 
 
+def did_you_mean(name: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
+    """Return the end of a sentence about an unknown name: ': did you mean …?', or '' where nothing is near."""
+    near = nearest(name, known, synonyms)
+    return f": did you mean '{near}'?" if near else ""
+
+
 def _declared(model: type[BaseModel], place: tuple[int | str, ...]) -> tuple[Any, list[Any]]:
     """Return type and rules of what stands at a place, as pydantic names places."""
     annotation: Any = model

@@ -11,7 +11,7 @@ ALLOWED = {
     "params.spec": {"params.words"},
     "params.load": {"params.spec", "params.words"},
     "experiment.array_files": set(),
-    "experiment.data": {"experiment.array_files"},
+    "experiment.data": {"experiment.array_files", "params.words"},
     "experiment.images": set(),
     "experiment.image_cache": {"experiment.images", "experiment.provenance", "experiment.rundir"},
     "experiment.image_folder": {
@@ -66,6 +66,7 @@ ALLOWED = {
     "experiment.archives": {"experiment.rundir"},
     "experiment.memory": set(),
     "experiment.trial": set(),
+    "experiment.options": {"experiment.tracking", "experiment.trial", "params.words"},
     "experiment.attempts": {"experiment.archives", "experiment.rundir", "experiment.trial"},
     "experiment.sweep_space": set(),
     "experiment.sweep_points": {"experiment.sweep_space", "params.load", "params.spec"},

@@ -1,6 +1,7 @@
 """Parameters: declared once, checked in one sentence."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -146,7 +147,7 @@ def test_an_unknown_shipped_name_lists_the_known_ones():
         load_params("mnist-mpl")
 
 
-WRONG = (None, object, "", [], {}, float("nan"), float("-inf"), -1, 10**400, "x" * 500)
+WRONG: tuple[Any, ...] = (None, object, "", [], {}, float("nan"), float("-inf"), -1, 10**400, "x" * 500)
 
 
 @pytest.mark.parametrize("field", Params.model_fields)

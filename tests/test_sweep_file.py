@@ -4,14 +4,16 @@ import ast
 import itertools
 import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import train
+from experiment.sweep import Settings, _check_given
 from experiment.sweep_file import read_sweep
-from experiment.sweep_points import Spec, points, spelled
+from experiment.sweep_points import Spec, applying, points, spelled
 from experiment.sweep_space import Choices, Range
 from params.load import FOLDER, check_params
 from params.spec import Params
@@ -220,7 +222,7 @@ def test_a_bad_file_is_one_sentence(tmp_path, kind):
     assert "sweep.json" in str(caught.value)
 
 
-WRONG = (None, "x", "", [], {}, float("inf"), -1, 10**400, [None], {1: 2}, [[1]])
+WRONG: tuple[Any, ...] = (None, "x", "", [], {}, float("inf"), -1, 10**400, [None], {1: 2}, [[1]])
 RANGE = {"type": "float", "min": 0.1, "max": 0.5, "scalingType": "normal", "mu": 0.1, "sigma": 0.1}
 PLACES = [
     *((name,) for name in ("algorithm", "parameters", "spec", "name", "trials", "unknown")),
@@ -234,7 +236,7 @@ PLACES = [
 def test_whatever_is_wrong_in_a_file_the_sentence_is_ours(tmp_path, place):
     said = []
     for value in WRONG:
-        content = {"algorithm": "grid", "parameters": {"dropout": dict(RANGE)}, "spec": {}}
+        content: Any = {"algorithm": "grid", "parameters": {"dropout": dict(RANGE)}, "spec": {}}
         part = content
         for name in place[:-1]:
             part = part[name]
@@ -252,6 +254,19 @@ BAD_COMMANDS = {
     "an unknown name": (["--sweep", "none"], "give a file's path, or one of quick, tutorial, tutorial-small"),
     "seeds that are varied": (["--sweep", "seeds.json", "--seeds", "2"], "varies seed itself"),
     "asha on a test metric": (["--sweep", "test.json", "--scheduler", "asha"], "a metric of every epoch"),
+    "what the file sets": (
+        ["--sweep", "quick", "--epochs", "1"],
+        "epochs = 1 has no effect: the sweep file sets",
+    ),
+    "what applies to none": (
+        ["--sweep", "quick", "--filters", "8"],
+        "filters = 8 has no effect: it applies with",
+    ),
+    "a size of no pictures": (
+        ["--sweep", "quick", "--dataset", "mnist-5k", "--image-size", "8"],
+        "image-size = 8 has no effect: it applies with a folder of pictures",
+    ),
+    "memory of no pictures": (["--sweep", "quick", "--memory-gb", "3"], "--memory-gb 3 has no effect"),
     "no workers": (["--sweep", "quick", "--workers", "0"], "'0': should be an integer from 1"),
     "workers without a sweep": (["--workers", "2"], "--workers: only with --sweep"),
     "a name for many runs": (["--sweep", "quick", "--name", "x"], "--name: not with --sweep"),
@@ -274,6 +289,22 @@ def test_a_bad_command_is_one_sentence_exit_code_2_and_nothing_written(tmp_path,
     assert (ended.value.code, len(said.strip().splitlines())) == (2, 1), said
     assert re.search(message, said)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_applies_to_some_runs_of_a_sweep_may_be_typed(tmp_path):
+    base = Params(filters=8, epochs=2, early_stopping=True, patience=3)
+    sweep = read_sweep(write(tmp_path, {"algorithm": "grid", "parameters": {"model": ["mlp", "cnn"]}}), base)
+    settings = Settings(tmp_path, typed=("filters", "epochs", "patience"))
+    assert _check_given(base, sweep, applying(sweep, base), settings) == []
+
+
+def test_what_a_file_gives_and_no_run_of_a_sweep_uses_is_told(tmp_path):
+    base = Params(filters=8, initial_lr=0.1)
+    sweep = read_sweep("quick", base)
+    assert _check_given(base, sweep, applying(sweep, base), Settings(tmp_path)) == [
+        "initial-lr = 0.1 has no effect: the sweep file sets initial-lr",
+        "filters = 8 has no effect: it applies with model cnn",
+    ]
 
 
 def test_a_bad_picture_is_named_before_a_sweep_begins(tmp_path, digits, capsys):

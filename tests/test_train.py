@@ -235,6 +235,31 @@ BAD_INPUT = {
     ),
     "a word for a switch": (["--early-stopping", "maybe"], "'maybe': should be true or false"),
     "memory that is no number": (["--memory-gb", "x"], "'x': should be a number greater than 0"),
+    "filters of an mlp": (["--filters", "64"], "filters = 64 has no effect: it applies with model cnn"),
+    "layers of a cnn": (
+        ["--model", "cnn", "--layer-1-size", "8"],
+        "has no effect: it applies with model mlp",
+    ),
+    "patience alone": (["--patience", "3"], "patience = 3 has no effect: it applies with early-stopping"),
+    "what has no effect beside a file": (
+        ["--params", "mnist-cnn", "--layer-2-size", "128"],
+        "layer-2-size = 128 has no effect: it applies with model mlp",
+    ),
+    "a size of no pictures": (
+        ["--dataset", "mnist-5k", "--image-size", "32"],
+        "image-size = 32 has no effect: it applies with a folder of pictures",
+    ),
+    "memory of no pictures": (
+        ["--dataset", "mnist-5k", "--memory-gb", "4"],
+        "memory-gb = 4 has no effect: it applies with a folder of pictures",
+    ),
+    "a registry offline": (["--register", "x"], "register = 'x' needs mode online; this run's is offline"),
+    "a project for nobody": (["--mode", "disabled", "--project", "x"], "--project: not with --mode disabled"),
+    "a new name for an old run": (
+        ["--resume", "x", "--name", "y"],
+        "--name: not with --resume, as a run keeps",
+    ),
+    "a set nearly named": (["--dataset", "mnist5k"], "nor one of .*: did you mean 'mnist-5k'"),
     "a stray word": (["mnist"], "unknown argument 'mnist'"),
     "a flag without its value": (["--epochs"], "--epochs: expected one argument"),
     "a wrong type": (["--epochs", "ten"], "epochs = 'ten': should be an integer from 1"),

@@ -67,7 +67,7 @@ def nearest(name: str, known: Iterable[str], synonyms: Mapping[str, str] | None 
 
 
 def did_you_mean(name: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
-    """Return the end of a sentence about an unknown name: ': did you mean …?', or '' where nothing is near."""
+    """Return the end of a sentence about an unknown name: ': did you mean …?', or ''."""
     near = nearest(name, known, synonyms)
     return f": did you mean '{near}'?" if near else ""
 

@@ -67,6 +67,11 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     if changed := sorted({*flags, *(["params"] if options.params else [])} - {"epochs"}):
         raise ValueError(f"--{changed[0]}: a resumed run keeps its parameters; only more --epochs is allowed")
     run, stored = read_json(directory.run_file), read_json(directory.params_file)
+    if "model" not in stored or stored.get("dataset") == "arrays":
+        raise ValueError(
+            f"run {directory.key[:12]} cannot go on from here: a program gave it its own model or arrays; "
+            "there, train_and_evaluate(…, resume=RunDirectory(Path(…))) goes on"
+        )
     mode = "disabled" if run["mode"] == "disabled" else "offline"
     if options.mode not in ("auto", mode):
         raise ValueError(

@@ -109,9 +109,12 @@ def train_and_evaluate(
     if provenance.REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
         console.notice("the command line holds what looks like a secret; it is left out of all records")
 
-    with recorded(directory, where, mode, values, facts, console) as tracker:
+    # Of the stock model's parameters, one's own has those that it reads: they are logged when it does.
+    optional = MODEL_PARAMETERS if build_model else ()
+    certain = {name: value for name, value in values.items() if name not in optional}
+    with recorded(directory, where, mode, certain, facts, console) as tracker:
         console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
-        parameters = tracking.LoggedParameters(tracker, values, MODEL_PARAMETERS if build_model else ())
+        parameters = tracking.LoggedParameters(tracker, values, optional)
         get_parameter = parameters.get_parameter
         record.log_inputs(tracker, directory, split, params, facts)
         if inspection:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import train
 from experiment import record, tracking
 from experiment.archives import archived_messages, check_archive
 from experiment.checkpoints import read_checkpoint
@@ -75,6 +76,19 @@ def test_reading_what_was_not_logged_fails_the_run(digits):
     assert re.match(r"run [0-9a-f]{12} failed: KeyError: .*filters", said)
     assert "go on from its last checkpoint by train_and_evaluate(…, resume=" in said
     assert "\n" not in said
+
+
+def test_a_run_of_ones_own_model_does_not_go_on_with_a_stock_one(digits_file, capsys):
+    def build(get_parameter, image_shape, classes):
+        raise RuntimeError
+
+    with pytest.raises(RunFailed):
+        train_and_evaluate(small(dataset=str(digits_file)), build_model=build, options=QUIET)
+    (run,) = Path("runs").iterdir()
+    with pytest.raises(SystemExit) as ended:
+        train.main(["--resume", run.name])
+    assert ended.value.code == 2
+    assert "cannot go on from here: a program gave it its own model" in capsys.readouterr().err
 
 
 def test_a_failed_run_is_recorded_with_its_traceback(digits):

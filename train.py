@@ -23,12 +23,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiment.command_line import leave
-from experiment.train_options import build_parser, check_together
+from experiment.command_line import command_in, leave
+from experiment.train_options import build_parser, check_together, typed
 from params.load import NAMES, check_params, load_params
 from params.spec import Params
 
 if TYPE_CHECKING:
+    from experiment.lifecycle import RunFailed
     from experiment.original import Original
     from experiment.rundir import RunDirectory
 
@@ -66,6 +67,16 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     if changed := sorted({*flags, *(["params"] if options.params else [])} - {"epochs"}):
         raise ValueError(f"--{changed[0]}: a resumed run keeps its parameters; only more --epochs is allowed")
     run, stored = read_json(directory.run_file), read_json(directory.params_file)
+    if "model" not in stored or stored.get("dataset") == "arrays":
+        raise ValueError(
+            f"run {directory.key[:12]} cannot go on from here: a program gave it its own model or arrays; "
+            "there, train_and_evaluate(…, resume=RunDirectory(Path(…))) goes on"
+        )
+    mode = "disabled" if run["mode"] == "disabled" else "offline"
+    if options.mode not in ("auto", mode):
+        raise ValueError(
+            f"--mode {options.mode}: this run goes on {mode}; upload sends later what Comet lacks"
+        )
     epochs = load_params(flags={"epochs": flags["epochs"]}).epochs if flags else stored["epochs"]
     params = check_params(stored | {"dataset": run["dataset"]["source"], "epochs": epochs})
     return _train(params, options, directory, _original_of(run))
@@ -107,6 +118,7 @@ def _sweep(params: Params, options: argparse.Namespace) -> int:
     """Run a sweep, or what is left of it; a signal ends it in order."""
     _read_environment()
     from experiment import sweep, sweep_ranking
+    from experiment.lifecycle import signal_name
 
     received: list[int] = []
     settings = sweep.Settings(
@@ -121,6 +133,7 @@ def _sweep(params: Params, options: argparse.Namespace) -> int:
         address=options.ray_address,
         memory_gb=options.memory_gb,
         quiet=options.quiet,
+        typed=typed(options),
     )
 
     def end(number: int) -> None:
@@ -138,7 +151,9 @@ def _sweep(params: Params, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(summary, ensure_ascii=False), flush=True)
     if received:
-        print(f"train.py: signal {received[0]}; the same command goes on", file=sys.stderr)
+        print(
+            f"train.py: interrupted by {signal_name(received[0])}; the same command goes on", file=sys.stderr
+        )
         return 128 + received[0]
     return 0 if summary["best"] and not summary["unfinished"] else 1
 
@@ -166,9 +181,11 @@ def _train(
         register=options.register,
         quiet=options.quiet,
         memory_gb=options.memory_gb,
+        typed=typed(options),
     )
     if waiting := waiting_runs(run_options.runs):
-        print(f"{len(waiting)} killed run(s) wait: python -m experiment recover --all", file=sys.stderr)
+        recover = command_in(run_options.runs, "experiment", "recover", "--all")
+        print(f"{len(waiting)} killed run(s) wait: {recover}", file=sys.stderr)
 
     def interrupt(number: int) -> None:
         raise Interrupted(number)
@@ -180,7 +197,7 @@ def _train(
         print(f"train.py: {interruption}", file=sys.stderr)
         return 128 + interruption.signal_number
     except RunFailed as failure:
-        return _tell_failure(str(failure), failure.__cause__)
+        return _tell_failure(failure)
     summary = record.summary(finished)
     if not options.quiet:
         print(record.describe(summary, params.model_file), file=sys.stderr)
@@ -189,17 +206,13 @@ def _train(
     return 1 if summary.get("rerun", {}).get("verdict") == DIFFERENT else 0
 
 
-def _tell_failure(key: str, error: BaseException | None) -> int:
+def _tell_failure(failure: RunFailed) -> int:
     """Say why a run failed: in a sentence where that is all there is to say, else with the traceback."""
-    reason = ""
-    if isinstance(error, (OSError, FloatingPointError)):
-        reason = f": {error}"
-    else:
-        traceback.print_exception(error)
-    again = f"go on from its last checkpoint by --resume {key[:12]}"
-    print(
-        f"train.py: run {key} failed{reason}; it is recorded all the same, and can {again}", file=sys.stderr
-    )
+    from experiment.lifecycle import PLAIN_ERRORS
+
+    if not isinstance(failure.__cause__, PLAIN_ERRORS):
+        traceback.print_exception(failure.__cause__)
+    print(f"train.py: {failure}", file=sys.stderr)
     return 1
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment import compare_command, listing, model_commands
-from experiment.command_line import Parser
+from experiment.command_line import RUNS, Parser
 from experiment.rundir import RUNNING, RunDirectory, find_run, list_runs, read_json
 
 
@@ -30,9 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, command in COMMANDS.items():
         subparser = commands.add_parser(name, help=command.help, description=command.help)
-        subparser.add_argument(
-            "--runs", type=Path, default=Path("runs"), metavar="DIR", help="run directories"
-        )
+        subparser.add_argument("--runs", type=Path, default=Path(RUNS), metavar="DIR", help="run directories")
         subparser.add_argument("--json", action="store_true", help="print JSON")
         command.add_arguments(subparser)
         subparser.set_defaults(run_command=command.run)
@@ -78,6 +76,8 @@ def upload_command(options: argparse.Namespace) -> int:
                 if ledger["verified"]
                 else f"run {directory.key[:12]}: not verified: {', '.join(ledger['missing'])}"
             )
+            if ledger["url"]:
+                print(f"  {ledger['url']}")
     _close(options, ledgers, "no run waits for upload")
     return 0 if all(ledger["verified"] for ledger in ledgers) else 1
 

@@ -1,13 +1,20 @@
-"""A command line that says what is wrong in one sentence."""
+"""Command lines: one that says what is wrong in one sentence, and those that are printed as the next ones."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import os
+import shlex
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NoReturn
+
+from params.words import nearest
+
+RUNS = "runs"  # the folder of run directories, where nothing else is said
+PREFIX = 12  # characters of a key that are shown, where they tell it from others
 
 
 def leave(code: int) -> NoReturn:
@@ -18,20 +25,59 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-class Parser(argparse.ArgumentParser):
-    """Ends with exit code 2 and one sentence, with the nearest known name for an unknown one."""
+def command_in(runs: Path, *words: str) -> str:
+    """Return a command that works as printed: quoted for a shell, with ``--runs`` where it is needed.
 
-    def __init__(self, **named: Any) -> None:
+    Args:
+        runs: the folder of run directories that the command is about.
+        words: of it, the first ``train`` or ``experiment``.
+    """
+    script = sys.argv[0] if os.path.basename(sys.argv[0]) == "train.py" else "train.py"
+    program = ["python", script] if words[0] == "train" else ["python", "-m", "experiment"]
+    return shlex.join([*program, *words[1:], *_runs_flag(runs)])
+
+
+def command_on(run: Path, *words: str) -> str:
+    """Return a command that works as printed on one run, given its directory; as ``command_in`` else."""
+    try:
+        others = set(os.listdir(run.parent)) - {run.name}
+    except OSError:
+        others = set()
+    starts = [run.name[:length] for length in range(min(PREFIX, len(run.name)), len(run.name) + 1)]
+    unique = (start for start in starts if not any(other.startswith(start) for other in others))
+    return command_in(run.parent, *words, next(unique, str(run)))
+
+
+def _runs_flag(runs: Path) -> list[str]:
+    try:
+        below = os.path.relpath(runs)
+    except OSError:  # the current folder is gone
+        return ["--runs", str(runs)]
+    if below == RUNS:
+        return []
+    return ["--runs", str(Path(runs).absolute()) if below.startswith("..") else below]
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends with exit code 2 and one sentence, with the nearest known name for an unknown one.
+
+    ``synonyms`` are names of other tools' flags, without hyphens before them, and what they are here:
+    a flag's name, or a hint.
+    """
+
+    def __init__(self, synonyms: Mapping[str, str] | None = None, **named: Any) -> None:
         super().__init__(allow_abbrev=False, **named)
+        self._synonyms = synonyms or {}
 
     def parse_args(self, arguments: Any = None, namespace: Any = None) -> Any:
         """Parse arguments; an unknown one is an error that names the nearest."""
         known, unknown = self.parse_known_args(arguments, namespace)
         if unknown:
             word = unknown[0].partition("=")[0]
-            flags = [flag for action in self._actions for flag in action.option_strings]
-            near = difflib.get_close_matches(word.lower().replace("_", "-"), flags, n=1)
-            self.error(f"unknown argument '{word}'" + (f": did you mean '{near[0]}'?" if near else ""))
+            flags = [flag[2:] for action in self._actions for flag in action.option_strings if flag[2:]]
+            near = nearest(word.lstrip("-"), flags, self._synonyms) if word.startswith("-") else None
+            hint = f"did you mean '--{near}'?" if near in flags else near
+            self.error(f"unknown argument '{word}'" + (f": {hint}" if hint else ""))
         return known
 
     def error(self, message: str) -> NoReturn:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiment.array_files import IDX_FILES, read_idx_folder, read_npz
+from params.words import did_you_mean
 
 GetParameter = Callable[[str], Any]
 
@@ -125,11 +126,10 @@ def load_arrays(dataset: str) -> Arrays:
     if dataset in DATASETS:
         return DATASETS[dataset]()
     path = Path(dataset).expanduser()
-    if path.is_dir():
-        return check_arrays(path.name, read_idx_folder(path))
-    if path.is_file():
-        return check_arrays(path.name, read_npz(path))
-    known = ", ".join(["auto", *DATASETS])
+    if path.is_dir() or path.is_file():
+        read = read_idx_folder if path.is_dir() else read_npz
+        return check_arrays(path.name, read(path))
+    known = ", ".join(["auto", *DATASETS]) + did_you_mean(dataset, DATASETS)
     raise ValueError(f"dataset = '{dataset}' is no file or folder here, nor one of {known}")
 
 

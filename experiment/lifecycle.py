@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 import traceback
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiment import archives, provenance, tracking, upload
+from experiment.command_line import PREFIX, command_on
 from experiment.console import Console
 from experiment.rundir import (
     FAILED,
@@ -24,18 +26,41 @@ from experiment.rundir import (
 # For Comet's server, from the last line of a run to the process's end: of a whole run, of an interrupted one.
 END_SECONDS, INTERRUPTED_SECONDS = 28.0, 3.0
 READ_BACK_SECONDS = 8.0
+PLAIN_ERRORS = (OSError, FloatingPointError)  # of these the message says all; others need their traceback
+REASON_CHARACTERS = 300
 
 
 class RunFailed(Exception):
-    """A run ended by an error of its own, after it was recorded; its cause is that error."""
+    """A run ended by an error of its own, after it was recorded; its cause is that error.
+
+    Its text says which run failed, by what, and how to go on.
+    """
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to end; raised by the signal handlers of ``train.py``."""
+    """A signal asked the run to end; raised by the signal handlers of ``train.py``.
+
+    Attributes:
+        signal_number: of the signal.
+        directory: of the run that was interrupted; None where none had begun.
+    """
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(f"signal {signal_number}")
+        super().__init__(signal_number)
         self.signal_number = signal_number
+        self.directory: RunDirectory | None = None
+
+    def __str__(self) -> str:
+        said = f"interrupted by {signal_name(self.signal_number)}"
+        if not self.directory:
+            return f"{said} before a run began"
+        return f"{said}; go on with: {command_on(self.directory.path, 'train', '--resume')}"
+
+
+def signal_name(number: int) -> str:
+    """Return what a signal is called, and by which keys it is sent."""
+    name = signal.Signals(number).name
+    return f"Ctrl-C ({name})" if number == signal.SIGINT else name
 
 
 @contextlib.contextmanager
@@ -61,7 +86,7 @@ def recorded(
         RunFailed: something inside raised.
     """
     secrets = (tracking.api_key(),)
-    with directory.exclusive(), _threads_tell(console):
+    with directory.exclusive(), _threads_tell(console), _interruption_names(directory):
         write_json(directory.params_file, params)
         again = directory.run_file.exists()
         new = {
@@ -90,10 +115,36 @@ def recorded(
             raise
         except Exception as problem:
             status, error = FAILED, provenance.redact(traceback.format_exc(), secrets)
-            raise RunFailed(directory.key) from problem
+            raise RunFailed(provenance.redact(_failure(directory, params, problem), secrets)) from problem
         finally:
             console.stop()
             _close(directory, tracker, status, error, console)
+
+
+@contextlib.contextmanager
+def _interruption_names(directory: RunDirectory) -> Iterator[None]:
+    """Let an interruption tell whose it was."""
+    try:
+        yield
+    except Interrupted as interruption:
+        interruption.directory = directory
+        raise
+
+
+def _failure(directory: RunDirectory, params: Mapping[str, Any], problem: Exception) -> str:
+    """Say what failed, and how to go on: a run of a program's own model or arrays needs that program."""
+    first = (str(problem).strip().splitlines() or ["no message"])[0][:REASON_CHARACTERS]
+    reason = first if isinstance(problem, PLAIN_ERRORS) else f"{type(problem).__name__}: {first}"
+    by_program = "model" not in params or params.get("dataset") == "arrays"
+    again = (
+        "by train_and_evaluate(…, resume=RunDirectory(Path(…)))"
+        if by_program
+        else f"with: {command_on(directory.path, 'train', '--resume')}"
+    )
+    return (
+        f"run {directory.key[:PREFIX]} failed: {reason}; "
+        f"it is recorded all the same in {directory.path}; go on from its last checkpoint {again}"
+    )
 
 
 @contextlib.contextmanager
@@ -119,7 +170,6 @@ def _close(
     if error:
         tracker.log_asset_data(error, name="traceback.txt")
     _end(tracker, deadline - time.monotonic() - (READ_BACK_SECONDS if status != INTERRUPTED else 0))
-    key = directory.key[:12]
     try:
         directory.update_run(status=status, ended=time.time(), error=error)
         if tracker.mode == tracking.DISABLED:
@@ -127,7 +177,9 @@ def _close(
         for sentence in archives.build_archive(directory):
             console.notice(sentence)
     except OSError as problem:
-        console.notice(f"no archive ({problem}); later: python -m experiment recover {key}")
+        console.notice(
+            f"no archive ({problem}); later: {command_on(directory.path, 'experiment', 'recover')}"
+        )
         return
     if tracker.mode == tracking.ONLINE:
         _say_what_arrived(directory, deadline - time.monotonic(), console)
@@ -151,7 +203,8 @@ def _say_what_arrived(directory: RunDirectory, seconds: float, console: Console)
     thread = threading.Thread(target=verify, daemon=True)
     thread.start()
     thread.join(max(0.0, seconds))
-    later = f"the archive has everything; send the rest: python -m experiment upload {directory.key[:12]}"
+    send = command_on(directory.path, "experiment", "upload")
+    later = f"the archive has everything; send the rest: {send}"
     if not ledgers:
         console.notice(f"Comet does not say what it has of this run; {later}")
     elif missing := ledgers[0]["missing"]:

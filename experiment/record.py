@@ -13,6 +13,7 @@ import numpy as np
 
 from experiment import bundle as bundles
 from experiment import calibration, figures, provenance, tracking, verdict
+from experiment.command_line import command_on
 from experiment.data import Dataset
 from experiment.rundir import RunDirectory, RunRecord, atomic_path, write_json
 from experiment.trial import Trial
@@ -261,22 +262,21 @@ def summary(record: RunRecord) -> dict[str, Any]:
 def describe(facts: Mapping[str, Any], model_file: str) -> str:
     """Return the closing lines of a run, from its ``summary``: result, place, what to do next."""
     run = Path(facts["run_dir"])
-    key, loss = facts["key"][:12], float(facts["test_loss"])  # which is the text 'NaN' where it is that
-    lines = [
+    loss = float(facts["test_loss"])  # which is the text 'NaN' where it is that
+    lines = [f"Comet    {facts['url']}"] if facts["url"] else []
+    lines += [
         f"test accuracy {facts['test_accuracy']:.4f}, loss {loss:.4f} on {facts['dataset']}, "
         f"after {facts['epochs']} epochs of {facts['epoch_s']:.2f} s; {facts['process_s']:.1f} s in all",
         f"model    {run / 'model' / model_file}",
         f"figures  {run / 'figures'}",
     ]
-    if facts["url"]:
-        lines.append(f"Comet    {facts['url']}")
-    elif facts["archive"]:
+    if facts["archive"] and not facts["url"]:
         lines.append(f"archive  {facts['archive']}")
     if "rerun" in facts:
         lines.append(verdict.describe(facts["rerun"]))
-    lines.append(f"next     python -m experiment show {key}")
+    lines.append(f"next     {command_on(run, 'experiment', 'show')}")
     if facts["archive"] and not facts["url"]:
-        lines[-1] += f", or upload {key}"
+        lines.append(f"or       {command_on(run, 'experiment', 'upload')}")
     return "\n".join(lines)
 
 

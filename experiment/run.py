@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,42 +24,21 @@ from experiment import (
 )
 from experiment.console import Console, without_stderr
 from experiment.lifecycle import recorded
-from experiment.trial import Trial
+from experiment.options import Options
+from params.load import without_effect
 from params.spec import Params
 
 if TYPE_CHECKING:
-    import keras
-
     from experiment.models import ModelBuilder
     from experiment.original import Original
+
+__all__ = ["Options", "train_and_evaluate"]
 
 MODEL_PARAMETERS = (
     *("model", "layer-1-size", "layer-2-size", "filters", "dropout"),
     *("augment-flip", "augment-shift", "augment-rotation"),
 )
 STREAMED = "the pictures exceed their memory budget (--memory-gb), so they are read from disk batch by batch"
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What does not change a run's result: where it lies, what it is called, who is told of it.
-
-    ``trial`` is the run's place in a sweep; ``callbacks`` are told of epochs once those are safely on disk;
-    ``on_notice`` is called with each notice instead of printing it.
-    """
-
-    mode: str = tracking.AUTO
-    runs: Path = Path("runs")
-    name: str | None = None
-    tags: Sequence[str] = ()
-    workspace: str | None = None
-    project: str | None = None
-    register: str | None = None
-    quiet: bool = False
-    memory_gb: float | None = None
-    trial: Trial | None = None
-    callbacks: Sequence[keras.callbacks.Callback] = ()
-    on_notice: Callable[[str], None] | None = None
 
 
 def train_and_evaluate(
@@ -87,19 +65,30 @@ def train_and_evaluate(
         original: a run that this one repeats and is compared with at its end; ``results`` holds the verdict.
 
     Raises:
-        ValueError: bad data, a place that cannot be written to, or no API key in online mode; nothing is
-            written then.
+        ValueError: bad data, a place that cannot be written to, no API key in online mode, or what was
+            typed has no effect; nothing is written then.
         RunFailed: an error in the run, whose directory and archive are complete as far as it came.
     """
     options = options or Options()
     mode = tracking.resolve_mode(options.mode)
     secrets = (tracking.api_key(),)
     console = Console(options.quiet, secrets, options.on_notice)
+    _refuse_without_effect(params, params.may_apply(), options)
+    if options.register and "register" in options.typed and mode != tracking.ONLINE:
+        raise ValueError(f"register = '{options.register}' needs mode online; this run's is {mode}")
     arrays, inspection = open_set(params, dataset, console)
     source, params = params.dataset, resolve(params, arrays)
     values = params.applicable()
     if not data.splits_by_chance(arrays, params.validation):
         values.pop("split-seed", None)
+    _refuse_without_effect(params, values, options)
+    if options.memory_gb and "memory-gb" in options.typed and not inspection:
+        raise ValueError(
+            f"memory-gb = {options.memory_gb:g} has no effect: it applies with a folder of pictures"
+        )
+    if not (resume or original or options.trial):  # those have parameters that others chose
+        for sentence in without_effect(params, values).values():
+            console.notice(sentence)
     split = data.split_arrays(arrays, values.__getitem__)
     facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split, source)}
     if resume:
@@ -120,9 +109,12 @@ def train_and_evaluate(
     if provenance.REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
         console.notice("the command line holds what looks like a secret; it is left out of all records")
 
-    with recorded(directory, where, mode, values, facts, console) as tracker:
-        console.say(f"run {where.name}, {tracker.mode}: {directory.path}")
-        parameters = tracking.LoggedParameters(tracker, values, MODEL_PARAMETERS if build_model else ())
+    # Of the stock model's parameters, one's own has those that it reads: they are logged when it does.
+    optional = MODEL_PARAMETERS if build_model else ()
+    certain = {name: value for name, value in values.items() if name not in optional}
+    with recorded(directory, where, mode, certain, facts, console) as tracker:
+        console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
+        parameters = tracking.LoggedParameters(tracker, values, optional)
         get_parameter = parameters.get_parameter
         record.log_inputs(tracker, directory, split, params, facts)
         if inspection:
@@ -198,8 +190,17 @@ def train_and_evaluate(
         bundle = record.write_bundle(directory, saved, split, parameters.logged(), results)
         record.log_model(tracker, saved, bundle, options.register, console.notice)
         record.check_parameters(parameters, directory, console.notice)
+        if ignored := sorted((params.given() & set(values)) - set(parameters.logged())):
+            console.notice(f"given but never read, so without effect on this run: {', '.join(ignored)}")
     rundir.write_json(directory.results_file, results | {"process_s": record.process_seconds()})
     return rundir.read_record(directory.path)
+
+
+def _refuse_without_effect(params: Params, applying: Container[str], options: Options) -> None:
+    """Refuse a parameter that was typed and is not among those that apply."""
+    for name, sentence in without_effect(params, applying).items():
+        if name in options.typed:
+            raise ValueError(sentence)
 
 
 def open_set(

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from experiment.run import open_set, resolve
 from experiment.rundir import write_json
 from experiment.sweep_file import read_sweep
 from experiment.sweep_plan import Plan
-from experiment.sweep_points import EPOCH_METRICS, Sweep, points
-from params.spec import Params
+from experiment.sweep_points import EPOCH_METRICS, Sweep, applying, points
+from params.load import without_effect
+from params.spec import Params, is_folder_of_pictures
 
 # Read when Ray is imported or started: it reports nothing to anyone, writes no second record of the runs,
 # leaves signals to us, keeps its logs small, and its workers are no nicer than any other run.
@@ -52,6 +53,8 @@ class Settings:
         memory_gb: GB that a folder's pictures may take in each worker; None for an equal part of half of the
             machine's.
         stop: set to end the sweep in order.
+        typed: names of the parameters and options that a person typed: one without effect is refused; of
+            other parameters that have none, a notice tells.
     """
 
     runs: Path
@@ -66,6 +69,7 @@ class Settings:
     memory_gb: float | None = None
     quiet: bool = False
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
+    typed: Collection[str] = ()
 
 
 def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
@@ -82,8 +86,12 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
     base = _locate(base)
     sweep = read_sweep(file, base)
     repeats = settings.repeats or sweep.repeats
-    _check(sweep, repeats, settings)
+    _check(sweep, base, repeats, settings)
+    given = base
+    _check_given(given, sweep, applying(sweep, base) | _of_data(), settings)
     base, fingerprint, arrays = _load(base, settings)
+    for notice in _check_given(given, sweep, applying(sweep, base), settings):
+        Console().notice(notice)
     settings = dataclasses.replace(settings, mode=tracking.resolve_mode(settings.mode))
     plan = Plan(sweep, base, fingerprint, settings.runs.absolute(), repeats, settings.scheduler)
     with plan.exclusive():
@@ -114,15 +122,37 @@ def _write_comparison(plan: Plan, summary: Mapping[str, Any]) -> str | None:
     return str(page)
 
 
-def _check(sweep: Sweep, repeats: int, settings: Settings) -> None:
+def _check(sweep: Sweep, base: Params, repeats: int, settings: Settings) -> None:
     """Refuse what doesn't go together."""
     for module in ("ray", "optuna"):
         if importlib.util.find_spec(module) is None:
             raise ValueError(f"a sweep needs {module}: pip install -c constraints.txt -e '.[sweep]'")
     if repeats > 1 and "seed" in sweep.axes:
         raise ValueError(f"--seeds {repeats}: the sweep file varies seed itself")
+    if settings.memory_gb and not is_folder_of_pictures(base.dataset):
+        raise ValueError(
+            f"--memory-gb {settings.memory_gb:g} has no effect: it applies with a folder of pictures"
+        )
     if settings.scheduler and sweep.spec.metric not in EPOCH_METRICS:
         raise ValueError(f"--scheduler asha needs a metric of every epoch, not {sweep.spec.metric}")
+
+
+def _of_data() -> set[str]:
+    """Return the names of the parameters of which the data tells whether they apply."""
+    return Params().may_apply() - set(Params().applicable())
+
+
+def _check_given(given: Params, sweep: Sweep, used: Collection[str], settings: Settings) -> list[str]:
+    """Refuse what was typed and acts on no run; return sentences about other parameters that act on none."""
+    found = {
+        name: f"{name} = {getattr(given, name.replace('-', '_'))!r} has no effect: the sweep file sets {name}"
+        for name in sweep.axes
+        if name in given.given()
+    } | without_effect(given, used)
+    for name, sentence in found.items():
+        if name in settings.typed:
+            raise ValueError(sentence)
+    return list(found.values())
 
 
 def _locate(base: Params) -> Params:
@@ -142,5 +172,6 @@ def _load(base: Params, settings: Settings) -> tuple[Params, str, data.Arrays | 
     arrays, inspection = open_set(base, None, Console(settings.quiet))
     named = resolve(base, arrays)
     data.split_arrays(arrays, named.applicable().__getitem__)
-    base = base.model_copy(update={"validation": named.validation})
+    found = {"dataset": named.dataset} if base.dataset == "auto" else {}
+    base = base.model_copy(update={"validation": named.validation, **found})
     return base, arrays.fingerprint, None if inspection else arrays

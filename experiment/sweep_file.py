@@ -6,7 +6,6 @@ Everything is checked before anything runs: Comet's own server "completes" an im
 from __future__ import annotations
 
 import ast
-import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -15,12 +14,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from experiment.sweep_points import Spec, Strict, Sweep, applicable, grid
+from experiment.sweep_points import MOST_POINTS, Spec, Strict, Sweep, applying
 from experiment.sweep_space import Choices, Range
-from params.load import FOLDER, NAMES, check_params, load_params, sentence, unknown_name
+from params.load import FOLDER, NAMES, check_params, load_params, unknown_name
 from params.spec import Params, condition
+from params.words import sentence
 
-MOST_POINTS = 10_000
 OPEN = 1e-6  # how near a range comes to a bound that is itself not allowed
 
 
@@ -110,9 +109,7 @@ def _check(model: type[Strict], content: Any, at: str) -> Any:
     if details["type"] == "extra_forbidden":
         known = Spec if details["loc"][0] == "spec" else model
         raise ValueError(unknown_name(where, "entry", tuple(known.model_fields)))
-    if details["type"] == "missing":
-        raise ValueError(f"{where} is missing")
-    raise ValueError(sentence(where, details))
+    raise ValueError(sentence(model, details, where))
 
 
 _UNION = ("str", "bool", "int", "float")  # pydantic names the members of a union in a place
@@ -184,8 +181,7 @@ def _check_space(sweep: Sweep, base: Params) -> None:
     wanted = size if sweep.algorithm == "grid" else sweep.limit or 0
     if wanted > MOST_POINTS:
         raise ValueError(f"it has {wanted:,} points; more than {MOST_POINTS:,} are not allowed")
-    corners = itertools.islice(grid(sweep, 2), MOST_POINTS)
-    used = {name for corner in corners for name in applicable(corner, base)}
+    used = applying(sweep, base)
     for name in sweep.axes:
         when = condition(name.replace("-", "_"))
         if name not in used and when:

@@ -16,6 +16,7 @@ from params.load import check_params
 from params.spec import Params
 
 EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+MOST_POINTS = 10_000
 DRAWS_A_POINT = 200  # until a new point is drawn; then the space is taken to have no more
 
 Point = dict[str, Any]
@@ -33,7 +34,7 @@ class Spec(Strict):
     metric: Literal["loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"] = "loss"
     objective: Literal["minimize", "maximize"] = "minimize"
     maxCombo: Annotated[int, Field(ge=0)] = 0
-    gridSize: Annotated[int, Field(ge=1)] = 10
+    gridSize: Annotated[int, Field(ge=1, le=10_000)] = 10
     randomize: bool = False
     seed: Annotated[int | None, Field(ge=0)] = None
     retryLimit: Annotated[int, Field(ge=0)] = 1
@@ -108,6 +109,12 @@ def applicable(point: Point, base: Params) -> Point:
     """
     params = parameters(point, base).applicable()
     return {name: value for name, value in point.items() if name in params}
+
+
+def applying(sweep: Sweep, base: Params) -> set[str]:
+    """Return the names of the parameters that apply to any run of a sweep, varied or not."""
+    corners = itertools.islice(grid(sweep, 2), MOST_POINTS)
+    return {name for corner in corners for name in parameters(corner, base).applicable()}
 
 
 def parameters(point: Point, base: Params) -> Params:

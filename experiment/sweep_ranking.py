@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiment.attempts import DIVERGED, FAILED, FINISHED, Outcome
+from experiment.command_line import command_in, command_on
 from experiment.sweep_plan import Plan
 from experiment.sweep_points import parameters
 from experiment.trial import Trial
@@ -72,7 +72,7 @@ def describe(summary: Mapping[str, Any]) -> None:
     folder = Path(summary["folder"])
     console.print(f"all      {folder / 'ranking.json'}")
     if best := summary["best"]:
-        console.print(f"best     python -m experiment show {best['keys'][0][:12]}")
+        console.print(f"best     {command_on(folder.parents[1] / best['keys'][0], 'experiment', 'show')}")
         console.print(f"again    {summary['rerun']}")
         page = "pip install -c constraints.txt -e '.[report]', and the same command writes a page"
         console.print(f"compare  {summary['comparison'] or page}")
@@ -120,14 +120,14 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def _command(plan: Plan, point: Mapping[str, Any]) -> str:
     """Return the command that trains with the parameters of a point, apart from any sweep."""
     defaults = Params().model_dump(by_alias=True)
-    values = parameters(dict(point), plan.base).model_dump(by_alias=True)
+    values = parameters(dict(point), plan.base).applicable()
     flags = [
         word
         for name, value in values.items()
         if value != defaults[name]
         for word in (f"--{name}", str(value).lower() if isinstance(value, bool) else str(value))
     ]
-    return shlex.join(["python", "train.py", *flags])
+    return command_in(plan.runs, "train", *flags)
 
 
 def _number(value: float | None) -> str:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiment.command_line import command_on
+
 AUTO, ONLINE, OFFLINE, DISABLED = MODES = ("auto", "online", "offline", "disabled")
 PROBE_SECONDS = 3.0
 HANDSHAKE_SECONDS = 5.5
@@ -185,7 +187,7 @@ def start_experiment(
         mode: online, offline or disabled.
         key: 32 to 50 letters and digits; the same for every process that works on the run.
         where: its place and name in Comet.
-        segment: the folder for this process's journal and archive.
+        segment: the folder for this process's journal and archive, ``runs/KEY/comet/segments/N``.
         notify: called with one sentence for each thing that the user should know.
     """
     _hear_warnings(notify)
@@ -193,7 +195,8 @@ def start_experiment(
         try:
             return Tracker(_start_online(key, where, segment), ONLINE, notify)
         except ConnectionError as error:
-            notify(f"tracking offline: {error}; send the run later: python -m experiment upload {key[:12]}")
+            later = command_on(segment.parents[2], "experiment", "upload")
+            notify(f"tracking offline: {error}; send the run later: {later}")
             mode = OFFLINE
     experiment = _start(key, where, segment, online=False, disabled=mode == DISABLED)
     if mode == OFFLINE:

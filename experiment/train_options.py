@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from experiment.command_line import Parser
+from experiment.command_line import RUNS, Parser
 from params.load import NAMES
-from params.spec import Params, condition
+from params.spec import SYNONYMS, Params, condition
 
+# What options are called elsewhere; those of parameters are declared with them.
+OPTION_SYNONYMS = {
+    **dict.fromkeys(("config", "cfg", "params-file"), "params"),
+    **dict.fromkeys(("run-name", "experiment-name", "exp-name"), "name"),
+    **dict.fromkeys(("out", "output", "output-dir", "log-dir", "logdir", "save-dir"), "runs"),
+    **dict.fromkeys(("tags",), "tag"),
+    **dict.fromkeys(("project-name",), "project"),
+    **dict.fromkeys(("restore", "checkpoint", "ckpt"), "resume"),
+    **dict.fromkeys(("memory", "memory-limit"), "memory-gb"),
+    **dict.fromkeys(("offline", "online"), "mode"),
+    **dict.fromkeys(("silent", "verbose"), "quiet"),
+    **dict.fromkeys(
+        ("gpu", "gpus", "device", "cuda"),
+        "TensorFlow takes every GPU that it finds; CUDA_VISIBLE_DEVICES=0 before the command chooses one",
+    ),
+}
 MODES = ("auto", "online", "offline", "disabled")
 SWEEP_ONLY = ("seeds", "workers", "scheduler", "ray_address")
 
@@ -17,7 +34,10 @@ SWEEP_ONLY = ("seeds", "workers", "scheduler", "ray_address")
 def build_parser(description: str) -> argparse.ArgumentParser:
     """Build the parser: options by hand, one flag for each parameter from its declaration."""
     parser = Parser(
-        prog="train.py", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="train.py",
+        synonyms=SYNONYMS | OPTION_SYNONYMS,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--params", metavar="FILE", help="TOML file, or the name of one in params/")
     parser.add_argument("--mode", choices=MODES, default="auto", help="auto: online if an API key is set")
@@ -30,7 +50,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--rerun", metavar="RUN", help="repeat a run, or an archive, and say if it is the same"
     )
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of run directories")
+    parser.add_argument("--runs", default=RUNS, metavar="DIR", help="folder of run directories")
     parser.add_argument(
         "--memory-gb",
         type=_gigabytes,
@@ -59,7 +79,8 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         help_text = (
             f"{field.description} (default: {_shown(field.default)}{f'; with {when.text}' if when else ''})"
         )
-        group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text)
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}
+        group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text, **bare)
     return parser
 
 
@@ -72,17 +93,37 @@ def check_together(options: argparse.Namespace) -> None:
     given = [name for name in ("resume", "rerun", "sweep") if getattr(options, name)]
     if len(given) > 1:
         raise ValueError(f"--{given[0]} and --{given[1]}: give one of them")
+    if options.resume:
+        kept = ("name", "tag", "workspace", "project", "register")
+        _refuse(options, kept, "not with --resume, as a run keeps what it began with")
+    if options.mode == "disabled":
+        untold = ("workspace", "project", "register")
+        _refuse(options, untold, "not with --mode disabled, which tells Comet nothing")
     if options.sweep:
-        if alone := [name for name in ("name", "register") if getattr(options, name)]:
-            raise ValueError(f"--{alone[0]}: not with --sweep, which makes many runs")
-    elif only := [name for name in SWEEP_ONLY if getattr(options, name)]:
-        raise ValueError(f"--{only[0].replace('_', '-')}: only with --sweep")
+        _refuse(options, ("name", "register"), "not with --sweep, which makes many runs")
+    else:
+        _refuse(options, SWEEP_ONLY, "only with --sweep")
+
+
+def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
+    for name in names:
+        if getattr(options, name):
+            raise ValueError(f"--{name.replace('_', '-')}: {reason}")
+
+
+def typed(options: argparse.Namespace) -> list[str]:
+    """Return the names of what was typed and must have an effect: parameters, and options that need not."""
+    given = [name for name in NAMES if getattr(options, name) is not None]
+    return given + [name for name in ("memory-gb", "register") if getattr(options, name.replace("-", "_"))]
 
 
 def _gigabytes(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' should be a number greater than 0")
+        raise argparse.ArgumentTypeError(f"'{text}': should be a number greater than 0")
     return value
 
 

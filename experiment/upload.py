@@ -37,12 +37,13 @@ main()
 
 @dataclasses.dataclass(frozen=True)
 class Holdings:
-    """What Comet has of a run: names, points (name, step), asset ids and (name, bytes)."""
+    """What Comet has of a run: names, points (name, step), asset ids and (name, bytes), its page."""
 
     parameters: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
     points: frozenset[tuple[str, int | None]] = frozenset()
     assets: frozenset[Any] = frozenset()
+    url: str | None = None
 
 
 def upload(
@@ -60,7 +61,8 @@ def upload(
         project: likewise.
 
     Returns:
-        The ledger that is kept in ``comet/upload.json``; its ``missing`` lists what could not be verified.
+        The ledger that is kept in ``comet/upload.json``; its ``missing`` lists what could not be verified,
+        its ``url`` is the run's page, which ``run.json`` then names, too.
 
     Raises:
         ValueError: the run is alive, was not tracked, or there is no API key or no answer from Comet.
@@ -82,8 +84,11 @@ def upload(
             say(f"run {directory.key[:12]}: sending {len(missing)} of {len(messages)} messages")
             destination = (workspace or run["workspace"], project or run["project"])
             _send(directory, missing, "create" if has is None else "get", destination)
-            missing = _wait_until_there(directory, messages, READ_BACK_SECONDS)
-        return _write_ledger(directory, messages, missing)
+            missing, has = _wait_until_there(directory, messages, READ_BACK_SECONDS)
+        ledger = _write_ledger(directory, messages, missing, has)
+        if ledger["url"]:
+            directory.update_run(url=ledger["url"])
+        return ledger
 
 
 def verify(directory: RunDirectory, seconds: float) -> dict[str, Any]:
@@ -95,7 +100,7 @@ def verify(directory: RunDirectory, seconds: float) -> dict[str, Any]:
         ValueError: Comet does not answer.
     """
     messages = list(archives.archived_messages(directory.archive))
-    return _write_ledger(directory, messages, _wait_until_there(directory, messages, seconds))
+    return _write_ledger(directory, messages, *_wait_until_there(directory, messages, seconds))
 
 
 def is_verified(directory: RunDirectory) -> bool:
@@ -112,11 +117,15 @@ def counted(ledger: Mapping[str, Any]) -> str:
 
 
 def _write_ledger(
-    directory: RunDirectory, messages: list[archives.Message], missing: list[archives.Message]
+    directory: RunDirectory,
+    messages: list[archives.Message],
+    missing: list[archives.Message],
+    has: Holdings | None,
 ) -> dict[str, Any]:
     counts = {kind: sum(m["type"] == kind for m in messages) for kind in _COUNTED}
     ledger = {
         "key": directory.key,
+        "url": has.url if has else None,
         "uploaded": time.time(),
         "verified": not missing,
         "counts": {_COUNTED[kind]: count for kind, count in counts.items()},
@@ -153,6 +162,7 @@ def _fetch(key: str) -> Holdings | None:
                 for each in found.get_asset_list()
                 for identity in (each["assetId"], (each["fileName"], int(each["fileSize"])))
             ),
+            found.url,
         )
     except Exception as error:  # the SDK raises its own, requests' and everett's errors alike
         reason = "refuses the API key" if type(error).__name__ in _KEY_ERRORS else "cannot be read"
@@ -253,8 +263,8 @@ def _sending(directory: RunDirectory) -> Path:
 
 def _wait_until_there(
     directory: RunDirectory, messages: list[archives.Message], seconds: float
-) -> list[archives.Message]:
-    """Read back until nothing is missing or time is up; return what is missing then.
+) -> tuple[list[archives.Message], Holdings | None]:
+    """Read back until nothing is missing or time is up; return what is missing then, and what is there.
 
     Raises:
         ValueError: Comet did not answer, up to the end.
@@ -262,9 +272,10 @@ def _wait_until_there(
     deadline = time.monotonic() + seconds
     while True:
         try:
-            missing = _missing(messages, _fetch(directory.key), directory.archive)
+            has = _fetch(directory.key)
+            missing = _missing(messages, has, directory.archive)
             if not missing or time.monotonic() > deadline:
-                return missing
+                return missing, has
         except ValueError:
             if time.monotonic() > deadline:
                 raise

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
-from params.spec import Params, parameter_name
+from params.spec import SYNONYMS, Params, condition, parameter_name
+from params.words import allowed, did_you_mean, refusal
 
 NAMES = tuple(parameter_name(field) for field in Params.model_fields)
 FOLDER = Path(__file__).parent
@@ -42,11 +41,18 @@ def check_params(values: Mapping[str, Any]) -> Params:
     for name in values:
         if name not in NAMES:
             raise ValueError(unknown_name(name, "parameter"))
-    try:
-        return Params.model_validate(dict(values), by_alias=True, by_name=False)
-    except ValidationError as error:
-        details = error.errors()[0]
-        raise ValueError(sentence(str(details["loc"][0]), details)) from None
+    return Params(**values)
+
+
+def without_effect(params: Params, applying: Container[str]) -> dict[str, str]:
+    """Return sentences about the parameters that were given and are not among those that apply, by name."""
+    found = {}
+    for field in Params.model_fields:
+        name, when = parameter_name(field), condition(field)
+        if when and name in params.given() and name not in applying:
+            value = getattr(params, field)
+            found[name] = f"{name} = {value!r} has no effect: it applies with {when.text}"
+    return found
 
 
 def read_params(file: str | Path) -> dict[str, Any]:
@@ -82,9 +88,9 @@ def write_params(params: Params, path: Path) -> None:
 
 
 def unknown_name(name: str, kind: str, known: tuple[str, ...] = NAMES) -> str:
-    """Return the sentence for a name that nobody declared, with the nearest known one."""
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=1)
-    return f"unknown {kind} '{name}'" + (f": did you mean '{near[0]}'?" if near else "")
+    """Return the sentence for a name that nobody declared, with the known one that it probably stands for."""
+    hint = did_you_mean(name.rpartition(".")[2], known, SYNONYMS if known is NAMES else None)
+    return f"unknown {kind} '{name}'{hint}"
 
 
 def _parse_flag(name: str, text: str) -> Any:
@@ -93,13 +99,6 @@ def _parse_flag(name: str, text: str) -> Any:
     annotation: Any = field.annotation if name != "validation" else str
     try:
         return TypeAdapter(annotation).validate_strings(text)
-    except ValidationError as error:
-        raise ValueError(sentence(name, error.errors()[0])) from None
-
-
-def sentence(name: str, details: ErrorDetails) -> str:
-    """Turn pydantic's error into one sentence: the parameter, its value, what is allowed."""
-    rule = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if details["type"] == "too_short":
-        rule = "should not be empty"
-    return f"{name} = {details['input']!r}: {rule}"
+    except ValidationError:
+        rule = f"should be {allowed(annotation, field.metadata)}"
+        raise ValueError(refusal(name, text, rule)) from None

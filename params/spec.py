@@ -9,17 +9,29 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from params.words import did_you_mean, sentence
 
 
 @dataclasses.dataclass(frozen=True)
 class When:
-    """Says when a parameter applies; one that doesn't apply is neither logged nor read."""
+    """Says when a parameter applies; one that doesn't apply is neither logged nor read.
+
+    ``of_data`` says that this is not known before the data set was opened.
+    """
 
     text: str
     applies: Callable[[Params], bool]
+    of_data: bool = False
+
+
+class Synonyms(tuple[str, ...]):
+    """What a parameter is called elsewhere: not understood here, but answered with its name here."""
+
+    __slots__ = ()
 
 
 def _check_validation(value: object) -> object:
@@ -29,7 +41,7 @@ def _check_validation(value: object) -> object:
     try:
         if isinstance(value, (int, float, str)) and not isinstance(value, bool) and 0 < float(value) < 1:
             return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise ValueError(
         "should be 'test' or a fraction of the training set between 0 and 1, such as 0.1, or 'folder'"
@@ -57,7 +69,7 @@ def _check_model_file(value: object) -> object:
 _MLP = When("model mlp", lambda params: params.model == "mlp")
 _CNN = When("model cnn", lambda params: params.model == "cnn")
 _STOPPING = When("early-stopping", lambda params: params.early_stopping)
-_PICTURES = When("a folder of pictures", lambda params: is_folder_of_pictures(params.dataset))
+_PICTURES = When("a folder of pictures", lambda params: is_folder_of_pictures(params.dataset), of_data=True)
 _SPLIT = When(
     "a validation fraction, dataset mnist-5k, or a folder of pictures without test/",
     lambda params: (
@@ -65,6 +77,7 @@ _SPLIT = When(
         or params.dataset == "mnist-5k"
         or is_folder_of_pictures(params.dataset)
     ),
+    of_data=True,
 )
 
 
@@ -79,11 +92,27 @@ def parameter_name(field: str) -> str:
 
 
 class Params(BaseModel):
-    """The parameters of one run; everything that changes its result, and nothing else."""
+    """The parameters of one run; everything that changes its result, and nothing else.
+
+    Raises:
+        ValueError: one sentence that names the parameter, its value and what is allowed.
+    """
 
     model_config = ConfigDict(
         alias_generator=parameter_name, populate_by_name=True, extra="forbid", frozen=True, strict=True
     )
+
+    if not TYPE_CHECKING:  # where pydantic's signature, made from the fields, tells more
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                details = error.errors()[0]
+                name = str(details["loc"][0])
+                if details["type"] == "extra_forbidden":
+                    raise ValueError(_unknown_argument(name)) from None
+                raise ValueError(sentence(type(self), details, parameter_name(name))) from None
 
     # Data
     dataset: Annotated[
@@ -93,9 +122,13 @@ class Params(BaseModel):
             description="auto (MNIST if it can be had, else mnist-5k), mnist, fashion-mnist, mnist-5k, "
             "the path of an .npz file in Keras' layout, of a folder of IDX files, or of a folder of pictures",
         ),
+        Synonyms(("data", "data-dir", "data-path", "data-set")),
     ] = "auto"
     image_size: Annotated[
-        int, Field(ge=4, le=1024, description="height and width that pictures are resized to"), _PICTURES
+        int,
+        Field(ge=4, le=1024, description="height and width that pictures are resized to"),
+        _PICTURES,
+        Synonyms(("img-size", "imgsz", "input-size", "resolution")),
     ] = 64
     channels: Annotated[
         int, Field(description="1 for grey, 3 for colour"), BeforeValidator(_check_channels), _PICTURES
@@ -115,60 +148,121 @@ class Params(BaseModel):
             description="what each epoch is validated on: test, a fraction of the training set, or folder: "
             "the pictures in validation/ (the default where there are any)"
         ),
+        Synonyms(("val-split", "validation-split", "val-fraction")),
     ] = "test"
     split_seed: Annotated[
         int, Field(ge=0, lt=2**31, description="seed of the split, apart from the run's seed"), _SPLIT
     ] = 0
     # Model
-    model: Annotated[Literal["mlp", "cnn"], Field(description="the network")] = "mlp"
+    model: Annotated[
+        Literal["mlp", "cnn"],
+        Field(description="the network"),
+        Synonyms(("arch", "architecture", "network", "net")),
+    ] = "mlp"
     layer_1_size: Annotated[int, Field(ge=1, le=65536, description="units of the first layer"), _MLP] = 128
     layer_2_size: Annotated[int, Field(ge=1, le=65536, description="units of the second layer"), _MLP] = 128
     filters: Annotated[
         int, Field(ge=1, le=1024, description="filters of the first convolution; later ones double it"), _CNN
     ] = 16
-    dropout: Annotated[float, Field(ge=0, lt=1, description="fraction of units dropped in training")] = 0.25
+    dropout: Annotated[
+        float,
+        Field(ge=0, lt=1, description="fraction of units dropped in training"),
+        Synonyms(("dropout-rate", "drop-rate", "drop")),
+    ] = 0.25
     augment_flip: Annotated[
-        bool, Field(description="in training, mirror half of the images left to right")
+        bool,
+        Field(description="in training, mirror half of the images left to right"),
+        Synonyms(("flip", "hflip")),
     ] = False
     augment_shift: Annotated[
         float, Field(ge=0, le=0.5, description="in training, shift images by up to this part of their size")
     ] = 0.0
     augment_rotation: Annotated[
-        float, Field(ge=0, le=180, description="in training, turn images by up to so many degrees")
+        float,
+        Field(ge=0, le=180, description="in training, turn images by up to so many degrees"),
+        Synonyms(("rotation", "rotate")),
     ] = 0.0
     # Training
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="examples a step")] = 128
-    epochs: Annotated[int, Field(ge=1, le=100_000, description="passes over the training set")] = 50
+    batch_size: Annotated[
+        int,
+        Field(ge=1, le=1_000_000, description="examples a step"),
+        Synonyms(("batch", "bs", "b", "batchsize")),
+    ] = 128
+    epochs: Annotated[
+        int,
+        Field(ge=1, le=100_000, description="passes over the training set"),
+        Synonyms(("epoch", "num-epochs", "n-epochs", "max-epochs", "nb-epoch", "ep")),
+    ] = 50
     optimizer: Annotated[
-        Literal["adamax", "adam", "rmsprop", "sgd"], Field(description="the update rule")
+        Literal["adamax", "adam", "rmsprop", "sgd"],
+        Field(description="the update rule"),
+        Synonyms(("opt", "optim")),
     ] = "adamax"
-    initial_lr: Annotated[float, Field(gt=0, le=100, description="learning rate of the first step")] = 0.01
-    decay_steps: Annotated[int, Field(ge=1, description="steps in which the rate decays once")] = 2000
-    decay_rate: Annotated[float, Field(gt=0, le=1, description="factor of one decay")] = 0.9
+    initial_lr: Annotated[
+        float,
+        Field(gt=0, le=100, description="learning rate of the first step"),
+        Synonyms(("lr", "learning-rate", "lr0", "base-lr", "init-lr")),
+    ] = 0.01
+    decay_steps: Annotated[
+        int,
+        Field(ge=1, le=1_000_000_000, description="steps in which the rate decays once"),
+        Synonyms(("lr-decay-steps", "step-size")),
+    ] = 2000
+    decay_rate: Annotated[
+        float, Field(gt=0, le=1, description="factor of one decay"), Synonyms(("lr-decay", "gamma"))
+    ] = 0.9
     label_smoothing: Annotated[
         float,
         Field(ge=0, lt=1, description="part of each target spread over all classes; val_loss has it, too"),
+        Synonyms(("smoothing",)),
     ] = 0.0
     class_weights: Annotated[
         Literal["none", "balanced"],
         Field(description="weight of an example in training: 1, or the rarer its class the more"),
+        Synonyms(("class-weight",)),
     ] = "none"
     early_stopping: Annotated[
         bool, Field(description="stop when val_loss no longer falls, and keep the best weights")
     ] = False
-    patience: Annotated[int, Field(ge=0, description="epochs without a lower val_loss"), _STOPPING] = 5
+    patience: Annotated[
+        int,
+        Field(ge=0, le=100_000, description="epochs without a lower val_loss"),
+        _STOPPING,
+        Synonyms(("early-stopping-patience",)),
+    ] = 5
     on_nan: Annotated[
         Literal["stop", "continue"], Field(description="what to do when a loss is NaN or infinite")
     ] = "stop"
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, order and dropout")] = 0
+    seed: Annotated[
+        int,
+        Field(ge=0, lt=2**31, description="seed of weights, order and dropout"),
+        Synonyms(("random-seed", "random-state", "rng")),
+    ] = 0
     compile: Annotated[
         Literal["auto", "xla", "graph", "off"],
         Field(description="an epoch as one program: by XLA, as a graph, or not at all (plain fit)"),
+        Synonyms(("jit", "jit-compile", "xla")),
     ] = "auto"
     # Result
     model_file: Annotated[
-        str, BeforeValidator(_check_model_file), Field(description="name of the saved model: .h5 or .keras")
+        str,
+        BeforeValidator(_check_model_file),
+        Field(description="name of the saved model: .h5 or .keras"),
+        Synonyms(("model-name", "output-file")),
     ] = "tf-mnist-comet.h5"
+
+    def given(self) -> set[str]:
+        """Return the names of those that were given, be it at their default."""
+        return set(map(parameter_name, self.model_fields_set))
+
+    def may_apply(self) -> set[str]:
+        """Return the names of those that apply, or may, as the data set is not known yet."""
+        open_yet = {
+            parameter_name(field)
+            for field in type(self).model_fields
+            if (when := condition(field)) and when.of_data
+        }
+        return open_yet | set(self.applicable())
 
     def applicable(self) -> dict[str, Any]:
         """Return the parameters that apply to this run, by their names with hyphens: what is logged."""
@@ -179,6 +273,21 @@ class Params(BaseModel):
         }
 
 
+def _unknown_argument(name: str) -> str:
+    """Return the sentence for an argument of ``Params`` that nobody declared."""
+    near = did_you_mean(name, map(parameter_name, Params.model_fields), SYNONYMS)
+    return f"unknown parameter '{name}'{near.replace('-', '_')}"
+
+
 def condition(field: str) -> When | None:
     """Return when the parameter behind a field applies, or None where it always does."""
     return next((part for part in Params.model_fields[field].metadata if isinstance(part, When)), None)
+
+
+SYNONYMS = {
+    name: parameter_name(field)
+    for field, declared in Params.model_fields.items()
+    for part in declared.metadata
+    if isinstance(part, Synonyms)
+    for name in part
+}

@@ -168,7 +168,7 @@ def _described(key: str, run: Run) -> dict[str, Any]:
     return {
         "experimentKey": key,
         "experimentName": run.others.get("Name"),
-        "workspaceName": run.workspace,
+        "workspaceName": run.workspace or "own",  # what the server takes where none is asked for
         "projectName": run.project,
         "projectId": "project",
         "running": True,

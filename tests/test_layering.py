@@ -7,10 +7,11 @@ import pytest
 from tests.conftest import ROOT, run_python
 
 ALLOWED = {
-    "params.spec": set(),
-    "params.load": {"params.spec"},
+    "params.words": set(),
+    "params.spec": {"params.words"},
+    "params.load": {"params.spec", "params.words"},
     "experiment.array_files": set(),
-    "experiment.data": {"experiment.array_files"},
+    "experiment.data": {"experiment.array_files", "params.words"},
     "experiment.images": set(),
     "experiment.image_cache": {"experiment.images", "experiment.provenance", "experiment.rundir"},
     "experiment.image_folder": {
@@ -26,7 +27,7 @@ ALLOWED = {
     "experiment.models": set(),
     "experiment.figures": set(),
     "experiment.provenance": set(),
-    "experiment.tracking": set(),
+    "experiment.tracking": {"experiment.command_line"},
     "experiment.console": {"experiment.provenance"},
     "experiment.predictions": set(),
     "experiment.statistics": set(),
@@ -65,16 +66,19 @@ ALLOWED = {
     "experiment.archives": {"experiment.rundir"},
     "experiment.memory": set(),
     "experiment.trial": set(),
+    "experiment.options": {"experiment.tracking", "experiment.trial", "params.words"},
     "experiment.attempts": {"experiment.archives", "experiment.rundir", "experiment.trial"},
     "experiment.sweep_space": set(),
     "experiment.sweep_points": {"experiment.sweep_space", "params.load", "params.spec"},
     "experiment.sweep_file": {
         *("experiment.sweep_points", "experiment.sweep_space", "params.load", "params.spec"),
+        "params.words",
     },
     "experiment.sweep_plan": {
         *("experiment.attempts", "experiment.rundir", "experiment.sweep_points", "experiment.trial"),
         "params.spec",
     },
+    "experiment.command_line": {"params.words"},
     "experiment.train_options": {"experiment.command_line", "params.load", "params.spec"},
     "experiment.dropout": set(),
     "experiment.programs": {"experiment.dropout"},
@@ -109,7 +113,7 @@ ALLOWED = {
     },
     "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},
     "experiment.lifecycle": {
-        *("experiment.archives", "experiment.console", "experiment.provenance"),
+        *("experiment.archives", "experiment.command_line", "experiment.console", "experiment.provenance"),
         *("experiment.rundir", "experiment.tracking", "experiment.upload"),
     },
 }

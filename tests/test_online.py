@@ -33,7 +33,10 @@ def online(digits_file, tmp_path_factory):
 
 def test_a_configured_key_makes_auto_online(online):
     assert online[1]["mode"] == "online"
-    assert online[1]["url"] in online[0].stderr
+
+
+def test_the_first_line_is_the_runs_address(online):
+    assert online[0].stderr.splitlines()[0] == f"run 名 <b>, online: {online[1]['url']}"
 
 
 def test_the_server_gets_the_parameters_and_no_others(online):

@@ -1,9 +1,12 @@
 """Parameters: declared once, checked in one sentence."""
 
+import re
+from typing import Any
+
 import pytest
 
 from params.load import NAMES, check_params, load_params, read_params, write_params
-from params.spec import Params
+from params.spec import Params, Synonyms, parameter_name
 
 TUTORIAL = {
     "dropout": 0.25,
@@ -102,11 +105,14 @@ def test_every_parameter_survives_a_round_trip_through_a_file(tmp_path):
     ("values", "message"),
     [
         ({"batch_size": 1}, "unknown parameter 'batch_size': did you mean 'batch-size'?"),
+        ({"lr": 0.1}, "unknown parameter 'lr': did you mean 'initial-lr'?"),
+        ({"learning-rate": 0.1}, "unknown parameter 'learning-rate': did you mean 'initial-lr'?"),
+        ({"weight-decay": 0.1}, "unknown parameter 'weight-decay'"),
         ({"dropuot": 0.1}, "unknown parameter 'dropuot': did you mean 'dropout'?"),
         ({"zzz": 1}, "unknown parameter 'zzz'"),
-        ({"epochs": "5"}, "epochs = '5': should be a valid integer"),
-        ({"epochs": True}, "epochs = True: should be a valid integer"),
-        ({"epochs": 5.5}, "epochs = 5.5: should be a valid integer"),
+        ({"epochs": "5"}, "epochs = '5': should be an integer from 1 to 100,000"),
+        ({"epochs": True}, "epochs = True: should be an integer from 1 to 100,000"),
+        ({"epochs": 5.5}, "epochs = 5.5: should be an integer from 1 to 100,000"),
         ({"dropout": float("nan")}, "dropout = nan: should be"),
         ({"optimizer": "adamw"}, "optimizer = 'adamw': should be 'adamax', 'adam', 'rmsprop' or 'sgd'"),
         ({"model-file": "../x.h5"}, "model-file = '../x.h5': should be a file name without a folder"),
@@ -139,6 +145,54 @@ def test_a_missing_or_broken_file_is_one_sentence(tmp_path, content, message):
 def test_an_unknown_shipped_name_lists_the_known_ones():
     with pytest.raises(ValueError, match="fashion-cnn, mnist-cnn, mnist-mlp"):
         load_params("mnist-mpl")
+
+
+WRONG: tuple[Any, ...] = (None, object, "", [], {}, float("nan"), float("-inf"), -1, 10**400, "x" * 500)
+
+
+@pytest.mark.parametrize("field", Params.model_fields)
+def test_whatever_is_wrong_with_a_parameter_the_sentence_is_ours(field):
+    said = []
+    for value in WRONG:
+        try:
+            Params(**{field: value})
+        except ValueError as error:
+            said.append(str(error))
+    assert said
+    for text in said:
+        assert re.fullmatch(rf"{parameter_name(field)} = .{{1,70}}: should (be|not be) .*", text)
+        assert not re.search(" valid |pydantic|[Ii]nput|pars", text)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epoch": 5}, "unknown parameter 'epoch': did you mean 'epochs'?"),
+        ({"lr": 0.1}, "unknown parameter 'lr': did you mean 'initial_lr'?"),
+        ({"epochs": 0}, "epochs = 0: should be an integer from 1 to 100,000"),
+        ({"seed": 2**31}, "seed = 2147483648: should be an integer from 0 to 2,147,483,647"),
+        ({"dropout": 1.0}, "dropout = 1.0: should be a number of at least 0 and less than 1"),
+        ({"initial_lr": 0}, "initial-lr = 0: should be a number greater than 0 and at most 100"),
+        ({"early_stopping": "x"}, "early-stopping = 'x': should be true or false"),
+        ({"dataset": ""}, "dataset = '': should not be empty"),
+    ],
+)
+def test_python_gets_the_same_sentences(values, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared below
+        Params(**values)
+    assert str(caught.value) == message
+
+
+def test_synonyms_are_unambiguous_and_no_parameter():
+    declared = [
+        name
+        for field in Params.model_fields.values()
+        for part in field.metadata
+        if isinstance(part, Synonyms)
+        for name in part
+    ]
+    assert len(declared) == len(set(declared))
+    assert not set(declared) & set(NAMES)
 
 
 def test_every_parameter_is_described():

@@ -1,5 +1,6 @@
 """The wrapper as a library: own models, own arrays, true values, failures."""
 
+import dataclasses
 import json
 import math
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import train
 from experiment import record, tracking
 from experiment.archives import archived_messages, check_archive
 from experiment.checkpoints import read_checkpoint
@@ -39,8 +41,16 @@ def test_a_model_and_arrays_of_ones_own(digits):
 
 
 def test_parameters_that_an_own_model_never_reads_are_not_logged(digits):
-    found = train_and_evaluate(small(), build_model=build_linear, dataset=digits, options=QUIET)
+    told: list[str] = []
+    options = dataclasses.replace(QUIET, on_notice=told.append)
+    params = small(filters=8, patience=2)
+    found = train_and_evaluate(params, build_model=build_linear, dataset=digits, options=options)
     assert not {"model", "layer-1-size", "layer-2-size", "dropout"} & set(found.params)
+    assert told == [
+        "filters = 8 has no effect: it applies with model cnn",
+        "patience = 2 has no effect: it applies with early-stopping",
+        "given but never read, so without effect on this run: layer-1-size, layer-2-size",
+    ]
 
 
 def test_every_logged_parameter_is_read(digits, capsys):
@@ -62,6 +72,23 @@ def test_reading_what_was_not_logged_fails_the_run(digits):
     with pytest.raises(RunFailed) as caught:
         train_and_evaluate(small(), build_model=build, dataset=digits, options=QUIET)
     assert "parameter 'filters' is read but not logged" in str(caught.value.__cause__)
+    said = str(caught.value)
+    assert re.match(r"run [0-9a-f]{12} failed: KeyError: .*filters", said)
+    assert "go on from its last checkpoint by train_and_evaluate(…, resume=" in said
+    assert "\n" not in said
+
+
+def test_a_run_of_ones_own_model_does_not_go_on_with_a_stock_one(digits_file, capsys):
+    def build(get_parameter, image_shape, classes):
+        raise RuntimeError
+
+    with pytest.raises(RunFailed):
+        train_and_evaluate(small(dataset=str(digits_file)), build_model=build, options=QUIET)
+    (run,) = Path("runs").iterdir()
+    with pytest.raises(SystemExit) as ended:
+        train.main(["--resume", run.name])
+    assert ended.value.code == 2
+    assert "cannot go on from here: a program gave it its own model" in capsys.readouterr().err
 
 
 def test_a_failed_run_is_recorded_with_its_traceback(digits):
@@ -126,6 +153,7 @@ def test_a_disk_that_is_nearly_full_ends_the_run_in_order_after_its_last_checkpo
         train_and_evaluate(params, dataset=digits, options=Options(mode="offline", quiet=True))
     assert "no space left on the disk: 1 MB are free, 48 MB are needed" in str(caught.value.__cause__)
     (run,) = Path("runs").iterdir()
+    assert "48 MB are needed" in str(caught.value)
     directory = RunDirectory(run)
     assert read_json(directory.run_file)["status"] == "failed"
     assert check_archive(directory.archive) == []

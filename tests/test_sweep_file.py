@@ -4,14 +4,16 @@ import ast
 import itertools
 import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import train
+from experiment.sweep import Settings, _check_given
 from experiment.sweep_file import read_sweep
-from experiment.sweep_points import points, spelled
+from experiment.sweep_points import Spec, applying, points, spelled
 from experiment.sweep_space import Choices, Range
 from params.load import FOLDER, check_params
 from params.spec import Params
@@ -153,20 +155,26 @@ BAD_FILES = {
         {"algorithm": "grid", "parameters": OPTIMIZERS, "spec": {"objective": "max"}},
         "spec.objective = 'max': should be 'minimize' or 'maximize'",
     ),
-    "no trial": ({"algorithm": "grid", "parameters": OPTIMIZERS, "trials": 0}, "trials = 0: .* equal to 1"),
+    "no trial": (
+        {"algorithm": "grid", "parameters": OPTIMIZERS, "trials": 0},
+        "trials = 0: should be an integer of at least 1",
+    ),
 }
 BAD_PARAMETERS = {
     "an unknown parameter": ({"learning-rate": [0.1]}, "unknown parameter 'learning-rate'"),
     "an underscore": ({"batch_size": [1]}, "did you mean 'batch-size'"),
     "an empty list": ({"optimizer": []}, "parameters.optimizer.values = \\[\\]: should not be empty"),
-    "a value out of bounds": ({"dropout": [0.1, 1.0]}, "dropout = 1.0: should be less than 1"),
+    "a value out of bounds": (
+        {"dropout": [0.1, 1.0]},
+        "dropout = 1.0: should be a number of at least 0 and less than 1",
+    ),
     "a bound out of bounds": (
         {"dropout": {"type": "float", "min": 0.0, "max": 1.5}},
-        "dropout = 1.5: should be less than 1",
+        "dropout = 1.5: should be a number of at least 0 and less than 1",
     ),
     "fractions of an integer": (
         {"batch-size": {"type": "float", "min": 16, "max": 128}},
-        "batch-size = 16.0: should be a valid integer",
+        "batch-size = 16.0: should be an integer from 1",
     ),
     "half an integer": (
         {"batch-size": {"type": "integer", "min": 16.5, "max": 128}},
@@ -214,11 +222,51 @@ def test_a_bad_file_is_one_sentence(tmp_path, kind):
     assert "sweep.json" in str(caught.value)
 
 
+WRONG: tuple[Any, ...] = (None, "x", "", [], {}, float("inf"), -1, 10**400, [None], {1: 2}, [[1]])
+RANGE = {"type": "float", "min": 0.1, "max": 0.5, "scalingType": "normal", "mu": 0.1, "sigma": 0.1}
+PLACES = [
+    *((name,) for name in ("algorithm", "parameters", "spec", "name", "trials", "unknown")),
+    *(("spec", name) for name in (*Spec.model_fields, "unknown")),
+    *(("parameters", "dropout", name) for name in (*RANGE, "values", "unknown")),
+    *(("parameters", name) for name in ("dropout", "epochs", "optimizer", "early-stopping", "validation")),
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=".".join)
+def test_whatever_is_wrong_in_a_file_the_sentence_is_ours(tmp_path, place):
+    said = []
+    for value in WRONG:
+        content: Any = {"algorithm": "grid", "parameters": {"dropout": dict(RANGE)}, "spec": {}}
+        part = content
+        for name in place[:-1]:
+            part = part[name]
+        part[place[-1]] = value
+        try:
+            read_sweep(write(tmp_path, repr(content).replace("inf", "1e999")), Params())
+        except ValueError as error:
+            said.append(str(error))
+    assert said
+    assert not [text for text in said if re.search(" valid |pydantic|Input|pars|\\n|convert", text)]
+
+
 BAD_COMMANDS = {
     "a missing file": (["--sweep", "none.json"], "sweep file 'none.json' does not exist"),
     "an unknown name": (["--sweep", "none"], "give a file's path, or one of quick, tutorial, tutorial-small"),
     "seeds that are varied": (["--sweep", "seeds.json", "--seeds", "2"], "varies seed itself"),
     "asha on a test metric": (["--sweep", "test.json", "--scheduler", "asha"], "a metric of every epoch"),
+    "what the file sets": (
+        ["--sweep", "quick", "--epochs", "1"],
+        "epochs = 1 has no effect: the sweep file sets",
+    ),
+    "what applies to none": (
+        ["--sweep", "quick", "--filters", "8"],
+        "filters = 8 has no effect: it applies with",
+    ),
+    "a size of no pictures": (
+        ["--sweep", "quick", "--dataset", "mnist-5k", "--image-size", "8"],
+        "image-size = 8 has no effect: it applies with a folder of pictures",
+    ),
+    "memory of no pictures": (["--sweep", "quick", "--memory-gb", "3"], "--memory-gb 3 has no effect"),
     "no workers": (["--sweep", "quick", "--workers", "0"], "'0': should be an integer from 1"),
     "workers without a sweep": (["--workers", "2"], "--workers: only with --sweep"),
     "a name for many runs": (["--sweep", "quick", "--name", "x"], "--name: not with --sweep"),
@@ -241,6 +289,22 @@ def test_a_bad_command_is_one_sentence_exit_code_2_and_nothing_written(tmp_path,
     assert (ended.value.code, len(said.strip().splitlines())) == (2, 1), said
     assert re.search(message, said)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_applies_to_some_runs_of_a_sweep_may_be_typed(tmp_path):
+    base = Params(filters=8, epochs=2, early_stopping=True, patience=3)
+    sweep = read_sweep(write(tmp_path, {"algorithm": "grid", "parameters": {"model": ["mlp", "cnn"]}}), base)
+    settings = Settings(tmp_path, typed=("filters", "epochs", "patience"))
+    assert _check_given(base, sweep, applying(sweep, base), settings) == []
+
+
+def test_what_a_file_gives_and_no_run_of_a_sweep_uses_is_told(tmp_path):
+    base = Params(filters=8, initial_lr=0.1)
+    sweep = read_sweep("quick", base)
+    assert _check_given(base, sweep, applying(sweep, base), Settings(tmp_path)) == [
+        "initial-lr = 0.1 has no effect: the sweep file sets initial-lr",
+        "filters = 8 has no effect: it applies with model cnn",
+    ]
 
 
 def test_a_bad_picture_is_named_before_a_sweep_begins(tmp_path, digits, capsys):

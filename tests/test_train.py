@@ -15,6 +15,7 @@ import pytest
 
 import train
 from experiment.archives import archived_messages, check_archive
+from experiment.train_options import build_parser
 from tests.conftest import ROOT, run_python, run_train
 
 TUTORIAL = {
@@ -224,12 +225,50 @@ def test_on_a_terminal_a_progress_bar_shows_live_metrics(digits_file, tmp_path):
 BAD_INPUT = {
     "an unknown flag": (["--batchsize", "64"], "did you mean '--batch-size'"),
     "an underscore": (["--batch_size", "64"], "did you mean '--batch-size'"),
+    "another tool's flag": (["--lr", "0.1"], "'--lr': did you mean '--initial-lr'"),
+    "another tool's flag spelled out": (["--learning-rate=0.1"], "did you mean '--initial-lr'"),
+    "another tool's option": (["--output-dir", "x"], "did you mean '--runs'"),
+    "a flag for devices": (["--gpu", "0"], "CUDA_VISIBLE_DEVICES"),
+    "scientific notation for an integer": (
+        ["--epochs", "1e9"],
+        "epochs = '1e9': should be an integer from 1 to 100,000",
+    ),
+    "a word for a switch": (["--early-stopping", "maybe"], "'maybe': should be true or false"),
+    "memory that is no number": (["--memory-gb", "x"], "'x': should be a number greater than 0"),
+    "filters of an mlp": (["--filters", "64"], "filters = 64 has no effect: it applies with model cnn"),
+    "layers of a cnn": (
+        ["--model", "cnn", "--layer-1-size", "8"],
+        "has no effect: it applies with model mlp",
+    ),
+    "patience alone": (["--patience", "3"], "patience = 3 has no effect: it applies with early-stopping"),
+    "what has no effect beside a file": (
+        ["--params", "mnist-cnn", "--layer-2-size", "128"],
+        "layer-2-size = 128 has no effect: it applies with model mlp",
+    ),
+    "a size of no pictures": (
+        ["--dataset", "mnist-5k", "--image-size", "32"],
+        "image-size = 32 has no effect: it applies with a folder of pictures",
+    ),
+    "memory of no pictures": (
+        ["--dataset", "mnist-5k", "--memory-gb", "4"],
+        "memory-gb = 4 has no effect: it applies with a folder of pictures",
+    ),
+    "a registry offline": (["--register", "x"], "register = 'x' needs mode online; this run's is offline"),
+    "a project for nobody": (["--mode", "disabled", "--project", "x"], "--project: not with --mode disabled"),
+    "a new name for an old run": (
+        ["--resume", "x", "--name", "y"],
+        "--name: not with --resume, as a run keeps",
+    ),
+    "a set nearly named": (["--dataset", "mnist5k"], "nor one of .*: did you mean 'mnist-5k'"),
     "a stray word": (["mnist"], "unknown argument 'mnist'"),
     "a flag without its value": (["--epochs"], "--epochs: expected one argument"),
-    "a wrong type": (["--epochs", "ten"], "epochs = 'ten': should be a valid integer"),
-    "a fraction for an integer": (["--epochs", "1.5"], "epochs = '1.5': should be a valid integer"),
-    "below the range": (["--epochs", "0"], "epochs = 0: should be greater than or equal to 1"),
-    "above the range": (["--dropout", "1"], "dropout = 1.0: should be less than 1"),
+    "a wrong type": (["--epochs", "ten"], "epochs = 'ten': should be an integer from 1"),
+    "a fraction for an integer": (["--epochs", "1.5"], "epochs = '1.5': should be an integer from 1"),
+    "below the range": (["--epochs", "0"], "epochs = 0: should be an integer from 1 to 100,000"),
+    "above the range": (
+        ["--dropout", "1"],
+        "dropout = 1.0: should be a number of at least 0 and less than 1",
+    ),
     "not a number": (["--initial-lr", "nan"], "initial-lr = nan: should be"),
     "an unknown choice": (["--optimizer", "adamw"], "should be 'adamax', 'adam', 'rmsprop' or 'sgd'"),
     "an unknown model": (["--model", "vgg"], "model = 'vgg': should be 'mlp' or 'cnn'"),
@@ -244,7 +283,7 @@ BAD_INPUT = {
     "an unknown parameter set": (["--params", "mnist"], "or one of fashion-cnn, mnist-cnn, mnist-mlp"),
     "a broken parameter file": (["--params", "broken.toml"], "'broken.toml' is not valid TOML"),
     "an unknown name in a file": (["--params", "typo.toml"], "'epoch': did you mean 'epochs'?"),
-    "a wrong type in a file": (["--params", "type.toml"], "epochs = '5': should be a valid integer"),
+    "a wrong type in a file": (["--params", "type.toml"], "epochs = '5': should be an integer from 1"),
     "a dataset that is not there": (["--dataset", "nowhere.npz"], "no file or folder here, nor one of"),
     "a dataset that is no array file": (["--dataset", "broken.toml"], "not a readable .npz file"),
     "runs in a place that is a file": (
@@ -279,6 +318,14 @@ def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(tmp_path, kin
     assert re.search(message, printed.err), printed.err
     assert printed.out == ""
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "value"), [([], "true"), (["false"], "false"), (["--quiet"], "true"), (["true"], "true")]
+)
+def test_a_switch_needs_no_argument_and_may_have_one(words, value):
+    options = build_parser("").parse_args(["--early-stopping", *words])
+    assert vars(options)["early-stopping"] == value
 
 
 def test_help_lists_every_parameter_without_importing_tensorflow_or_comet(tmp_path):

@@ -59,6 +59,8 @@ def test_an_upload_arrives_whole_and_is_verified(run, server, tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
     ledger = read_json(run.upload_file)
     assert ledger["verified"]
+    assert ledger["url"].endswith(f"/own/keras-image-classifiers/{run.key}")
+    assert ledger["url"] == read_json(run.run_file)["url"] == done.stdout.splitlines()[1].strip()
     got = server.runs[run.key]
     assert {n: str(v) for n, v in got.parameters.items()} == {
         n: str(v) for n, v in read_json(run.params_file).items()
@@ -252,16 +254,20 @@ def test_a_torn_last_line_of_the_journal_is_dropped_and_written_over(tmp_path):
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 )
 def test_a_signal_closes_the_run_in_order_within_5_seconds(digits_file, tmp_path, number, code):
-    process = start_train("--dataset", digits_file, "--epochs", "4000", cwd=tmp_path, stderr=subprocess.PIPE)
+    arguments = ("--dataset", digits_file, "--epochs", "4000", "--runs", "out")
+    process = start_train(*arguments, cwd=tmp_path, stderr=subprocess.PIPE)
     assert process.stderr
     for line in process.stderr:
         if line.startswith(b"epoch 2/"):
             break
     began = time.monotonic()
     process.send_signal(number)
-    process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == code
     assert time.monotonic() - began < 5
-    (path,) = tmp_path.glob("runs/*/run.json")
+    (path,) = tmp_path.glob("out/*/run.json")
+    name = "Ctrl-C (SIGINT)" if number == signal.SIGINT else signal.Signals(number).name
+    again = f"python {ROOT / 'train.py'} --resume {path.parent.name[:12]} --runs out"
+    assert errors.decode().splitlines()[-1] == f"train.py: interrupted by {name}; go on with: {again}"
     assert read_json(path)["status"] == "interrupted"
     assert archives.check_archive(RunDirectory(path.parent).archive) == []

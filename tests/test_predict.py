@@ -83,7 +83,8 @@ def test_a_run_beyond_the_memory_budget_has_the_same_result_and_says_so(trained,
 def test_the_bundle_describes_the_model(trained):
     description = bundle.read_bundle(Path(trained.source) / "model")
     assert description.class_names == sorted(NAMES)
-    assert description.image == {"height": 28, "width": 28, "channels": 1, "scaling": "float32, value / 255"}
+    size = {"height": 28, "width": 28, "channels": 1}
+    assert description.image.model_dump() == size | {"scaling": "float32, value / 255", "depth": 16}
     assert description.key == trained.key
     assert description.dataset["fingerprint"] == trained.run["dataset"]["fingerprint"]
     assert description.parameters == trained.params

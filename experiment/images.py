@@ -21,6 +21,7 @@ MAX_BYTES = 200_000_000
 # Part of the cache's key: raise it with any change of this file that changes pixels.
 DECODER = 2
 FULL_DEPTH = 16  # bits of a deep pixel, as formats mean them
+_RGB16 = b"\x10\x02"  # bytes 24 and 25 of a PNG of 16 bits of each colour
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -94,6 +95,8 @@ def _read(content: bytes, size: tuple[int, int], channels: int, depth: int) -> P
             # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, never below twice what is needed.
             image.draft(None, (2 * max(size),) * 2)
             image.load()
+            if content[24:26] == _RGB16 and (key := image.info.get("transparency")):
+                image.info["transparency"] = tuple(value >> 8 for value in key)  # as Pillow cut the pixels
             used = _bits(image) if _is_deep(image) else 0
             shown = _flatten(upright(image), channels, depth).resize(
                 size, Image.Resampling.BILINEAR, reducing_gap=3.0

@@ -18,7 +18,7 @@ _PART_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_AROUND = re.compile(r"^(seg)[-_ ]|[-_ ]?(set|data)$")  # seg_train, training_set, train-data
+_AROUND = re.compile(r"^seg[-_ ]|[-_ ]?(set|data)?[-_ ]?\d*$")  # seg_train, training_set, test1
 _PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".heic")
 _TABLES = (".csv", ".json", ".jsonl", ".tsv", ".txt", ".xls", ".xlsx", ".xml")
 MOST_BEGINNINGS = 20
@@ -125,6 +125,10 @@ class _Finder:
             if named and all(named.values()):
                 names = ", ".join(self._shown(folder) for folder in named)
                 self._problems.append(f"sub-folders are {names}: parts, of which none is called train")
+            elif alike := [self._shown(folder) for folder, part in named.items() if part]:
+                self._notices.append(
+                    f"{', '.join(alike)}: taken as a class, though called as a part would be"
+                )
             self._add_classes("train", top)
         unusable = [found for level in self._levels for found in level.unusable]
         return Layout(
@@ -177,12 +181,12 @@ class _Finder:
         if part in self._parts:
             other = self._shown(self._parts[part])
             self._problems.append(f"{other}/ and {name} are both the {part} part: keep one of them here")
-        elif part is None and level.folders:
+        elif part is None and len(level.folders) > 1:
             self._problems.append(f"{name} is called neither train, validation nor test: move it elsewhere")
-        elif part != "train" and not level.folders:
+        elif part is None or (part != "train" and not level.folders):
             files = f"its {len(level.files):,} files lie in no class folder" if level.files else "it is empty"
-            self._notices.append(f"{name} is left out: {files}")
-        elif part:
+            self._notices.append(f"{name} is left out: {files if part else 'no part, and no classes in it'}")
+        else:
             self._parts[part] = level.folder
             self._add_classes(part, level)
 

@@ -71,7 +71,7 @@ def describe(inspection: Inspection) -> str:
     lines = [f"{inspection.name} {len(inspection.files)} pictures, {len(inspection.class_names)} classes"]
     for part, counts in report["pictures"].items():
         name = "all" if inspection.parts == ("train",) else part
-        lines.append(f"  {name:<11}{sum(counts.values()):>6}  {_counted(counts)}")
+        lines.append(f"  {name:<11}{sum(counts.values()):>6}  {_counted(counts)}".rstrip())
         least, most = min(counts.values(), default=0), max(counts.values(), default=0)
         if part == "train" and least and most >= UNBALANCED * least:
             lines.append(f"  unbalanced {most / least:.1f} to 1: class-weights = balanced makes up for it")

@@ -36,11 +36,11 @@ def load_model(folder: Path, bundle: Bundle) -> Any:
             raise ValueError(f"model '{path}' is refused: it holds code (Lambda), which is not run") from None
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"model '{path}' cannot be loaded: {first[:300]}") from None
-    _check_model(model, bundle, folder)
+    check_model(model, bundle, folder)
     return model
 
 
-def _check_model(model: Any, bundle: Bundle, folder: Path) -> None:
+def check_model(model: Any, bundle: Bundle, folder: Path) -> None:
     """Compare a loaded model with its description, by its shapes and by what it makes of a blank picture.
 
     Raises:

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from experiment import bundle
 
+IMAGE = {"height": 28, "width": 28, "channels": 1, "scaling": "float32, value / 255"}
 SOUND = {
     "key": "0123456789abcdef",
     "model_file": "model.h5",
     "class_names": ["cat", "dog"],
-    "image": {"height": 28, "width": 28, "channels": 1, "scaling": "float32, value / 255"},
+    "image": IMAGE,
     "dataset": {"name": "digits.npz"},
     "parameters": {"epochs": 1},
     "metrics": {"test_loss": "NaN", "test_accuracy": 0.5},
@@ -52,7 +53,7 @@ def test_a_sound_bundle_is_read(folder):
 
 
 @settings(max_examples=150, deadline=None)
-@given(place=st.sampled_from([*SOUND, *(f"image.{name}" for name in SOUND["image"])]), value=VALUES)
+@given(place=st.sampled_from([*SOUND, *(f"image.{name}" for name in IMAGE)]), value=VALUES)
 def test_a_bundle_with_any_other_value_is_described_or_refused(folder, place, value):
     told = json.loads(json.dumps(SOUND))
     outer, _, inner = place.partition(".")

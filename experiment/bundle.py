@@ -2,65 +2,109 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from experiment.rundir import read_json, write_json
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from experiment.rundir import write_json
+from params.load import sentence
 
 FILE = "bundle.json"
+MOST_LETTERS = 300
+Side = Annotated[int, Field(ge=1, le=65536)]
 
 
-@dataclasses.dataclass(frozen=True)
-class Bundle:
+class _Described(BaseModel):
+    """A part of ``bundle.json``: what a later version adds is ignored, nothing is converted."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class ImageFacts(_Described):
+    """How images become the model's input: their size in pixels, and how values are scaled.
+
+    ``depth`` is how many of 16 bits of grey the training's files used (``images.read_image``).
+    """
+
+    height: Side
+    width: Side
+    channels: Literal[1, 3]
+    scaling: Literal["float32, value / 255"]
+    depth: Annotated[int, Field(ge=8, le=16)] = 16
+
+
+class Bundle(_Described):
     """A saved model's description, ``bundle.json`` beside it.
 
-    ``image`` holds height, width and channels (1 or 3) in pixels, and how values become the model's input;
     ``temperature`` divides the model's logits before the softmax, fitted on the set that is named.
     """
 
     key: str
-    model_file: str
-    class_names: list[str]
-    image: dict[str, Any]
+    model_file: Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]+\.(h5|keras)$")]
+    class_names: Annotated[list[str], Field(min_length=2)]
+    image: ImageFacts
     dataset: dict[str, str]
     parameters: dict[str, Any]
-    metrics: dict[str, float]
-    temperature: float
+    metrics: dict[str, float | Literal["NaN", "Infinity", "-Infinity"]]
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     temperature_fitted_on: str
-    format: int = 1
+    format: Literal[1] = 1
+
+    @model_validator(mode="after")
+    def _agree(self) -> Bundle:
+        """Compare with the parameters what pictures were decoded to."""
+        asked = [self.parameters.get(name) for name in ("image-size", "image-size", "channels")]
+        stated = [self.image.height, self.image.width, self.image.channels]
+        if any(one is not None and one != other for one, other in zip(asked, stated, strict=True)):
+            raise ValueError(
+                f"image is {stated[0]} × {stated[1]} pixels of {stated[2]} channel(s), but parameters say "
+                f"image-size {asked[0]}, channels {asked[2]}"
+            )
+        return self
 
 
-def image_facts(shape: tuple[int, ...]) -> dict[str, Any]:
-    """Describe images [H, W, C] and their way into the network."""
+def image_facts(shape: tuple[int, ...], depth: int = 16) -> ImageFacts:
+    """Describe images [H, W, C] and their way into the network, unchecked: a run has had them by now."""
     height, width, channels = shape
-    return {"height": height, "width": width, "channels": channels, "scaling": "float32, value / 255"}
+    return ImageFacts.model_construct(
+        height=height, width=width, channels=channels, scaling="float32, value / 255", depth=depth
+    )
 
 
 def write_bundle(folder: Path, bundle: Bundle) -> Path:
     """Write a bundle's description into its folder, atomically; return its path."""
-    write_json(folder / FILE, dataclasses.asdict(bundle))
+    write_json(folder / FILE, bundle.model_dump())
     return folder / FILE
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read the description of the model in a folder.
+    """Read the description of the model in a folder, as its run wrote it or as people changed it.
 
     Raises:
-        ValueError: there is none, or it is damaged or from a later version.
+        ValueError: there is none, or it is damaged, does not hold what it must, or is of a later version; one
+            sentence with its path.
     """
     path = folder / FILE
     try:
-        content: Mapping[str, Any] = read_json(path)
-        known = {field.name for field in dataclasses.fields(Bundle)}
-        bundle = Bundle(**{name: value for name, value in content.items() if name in known})
+        return Bundle.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise ValueError(
             f"'{folder}' holds no {FILE}: its run did not finish, or is of an older version"
         ) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"'{path}' cannot be read: {error}") from None
-    if bundle.format != 1 or Path(bundle.model_file).name != bundle.model_file:
-        raise ValueError(f"'{path}' is of a format that is not known here: {bundle.format}")
-    return bundle
+    except OSError as error:
+        raise ValueError(f"'{path}' cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise ValueError(f"'{path}' cannot be read: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """Return what is wrong first of all: a format that is not known makes all else moot."""
+    found = error.errors(include_url=False)
+    details = next((each for each in found if each["loc"] == ("format",)), found[0])
+    name = ".".join(map(str, details["loc"]))
+    if details["type"] == "missing":
+        return f"{name} is missing"
+    if name == "format":
+        return f"it is of a format that is not known here: {details['input']!r}"
+    return sentence(name, details)[:MOST_LETTERS] if name else details["msg"].removeprefix("Value error, ")

@@ -26,6 +26,7 @@ import numpy as np
 from experiment.console import without_stderr
 from experiment.data import Dataset, Examples, split_arrays
 from experiment.image_folder import load_set
+from experiment.names import printable
 from experiment.rundir import RunDirectory, RunRecord, atomic_path, read_record, sync_folder
 
 # Of logits, as a part of the largest one (or of 1, where all are smaller). Float32 sums in another order
@@ -216,7 +217,7 @@ def _texts(record: RunRecord, dataset: Dataset) -> dict[str, str]:
         "dataset_fingerprint": dataset.fingerprint,
         "test_accuracy": record.results.get("test_accuracy"),
     }
-    labels = "".join(f"{name}\n" for name in dataset.class_names)
+    labels = "".join(f"{printable(name)}\n" for name in dataset.class_names)
     return {CARD: json.dumps(card, ensure_ascii=False, indent=2) + "\n", LABELS: labels}
 
 

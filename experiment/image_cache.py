@@ -30,14 +30,16 @@ class Decoded:
     """The pictures of a set of files, each content once.
 
     ``pixels`` is uint8 [M, H, W, C], memory-mapped; ``rows`` tells the row of a content's SHA-256. ``facts``
-    holds of each content that decodes its format, mode, width, height and the SHA-256 of its pixels, and
-    ``faults`` of each other the reason.
+    holds of each content that decodes its format, mode, width, height, depth, the SHA-256 of its pixels, and
+    whether those are all alike; ``faults`` of each other the reason. ``depth`` is the rule for the whole set:
+    so many of a pixel's 16 bits of grey are in use.
     """
 
     pixels: np.ndarray
     rows: Mapping[str, int]
     facts: Mapping[str, Mapping[str, Any]]
     faults: Mapping[str, str]
+    depth: int
 
 
 def cache_folder() -> Path:
@@ -67,6 +69,9 @@ def decode(
 ) -> Decoded:
     """Decode files to pictures of one size, or take them from the cache.
 
+    Files of 16 bits a pixel often hold 8 or 12: where none of the set has a larger value, they are scaled by
+    what they hold, all alike.
+
     Args:
         files: a path for each content, by its SHA-256.
         height: of a decoded picture, in pixels.
@@ -77,17 +82,25 @@ def decode(
     Raises:
         ValueError: the cache cannot be written.
     """
-    settings = [images.DECODER, PIL.__version__, height, width, channels]
     files = dict(sorted(files.items()))
+    shape = (len(files), height, width, channels)
+    decoded = _decode(files, shape, images.FULL_DEPTH, progress)
+    depth = max((facts["depth"] for facts in decoded.facts.values()), default=0) or images.FULL_DEPTH
+    return decoded if depth == images.FULL_DEPTH else _decode(files, shape, depth, progress)
+
+
+def _decode(files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progress: Progress) -> Decoded:
+    """Decode files, in order of their contents, by one depth, or take them from the cache."""
+    settings = [images.DECODER, PIL.__version__, *shape[1:], depth]
     key = hashlib.sha256(json.dumps([settings, list(files)]).encode()).hexdigest()
-    place, shape = cache_folder() / key, (len(files), height, width, channels)
-    if (decoded := _read(place, shape)) is not None:
+    place = cache_folder() / key
+    if (decoded := _read(place, shape, depth)) is not None:
         return decoded
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=place.parent))
         try:
-            _write(beside, files, shape, progress)
+            _write(beside, files, shape, depth, progress)
             shutil.rmtree(place, ignore_errors=True)
             with contextlib.suppress(OSError):  # another process was faster; its content is the same
                 beside.rename(place)
@@ -99,15 +112,18 @@ def decode(
             f"decoded images cannot be kept in '{place.parent}': {error.strerror}; "
             "XDG_CACHE_HOME names another place"
         ) from None
-    decoded = _read(place, shape)
+    decoded = _read(place, shape, depth)
     if decoded is None:
         raise ValueError(f"decoded images in '{place}' cannot be read back")
     return decoded
 
 
-def _write(folder: Path, files: Mapping[str, Path], shape: tuple[int, ...], progress: Progress) -> None:
+def _write(
+    folder: Path, files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progress: Progress
+) -> None:
     """Decode into two new files; row by row, as a memory map would end the process where the disk is full."""
-    empty = np.zeros(shape[1:], np.uint8).tobytes()
+    _, height, width, channels = shape
+    empty = bytes(height * width * channels)
     index = []
 
     def read(item: tuple[str, Path]) -> images.Picture | str:
@@ -116,7 +132,7 @@ def _write(folder: Path, files: Mapping[str, Path], shape: tuple[int, ...], prog
             data = images.read_bytes(path)
             if hashlib.sha256(data).hexdigest() != content:
                 return "it changed while it was read"
-            return images.read_image(data, *shape[1:])
+            return images.read_image(data, height, width, channels, depth)
         except ValueError as error:
             return str(error)
 
@@ -130,16 +146,23 @@ def _write(folder: Path, files: Mapping[str, Path], shape: tuple[int, ...], prog
                     index.append({"content": content, "fault": picture})
                     file.write(empty)
                 else:
-                    facts = {name: getattr(picture, name) for name in ("format", "mode", "width", "height")}
-                    pixels = picture.pixels.tobytes()
-                    index.append({"content": content, **facts, "pixels": hashlib.sha256(pixels).hexdigest()})
-                    file.write(pixels)
+                    index.append({"content": content, **_facts(picture)})
+                    file.write(picture.pixels.tobytes())
         file.flush()
         os.fsync(file.fileno())
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _read(folder: Path, shape: tuple[int, ...]) -> Decoded | None:
+def _facts(picture: images.Picture) -> dict[str, Any]:
+    names = ("format", "mode", "width", "height", "depth")
+    return {
+        **{name: getattr(picture, name) for name in names},
+        "pixels": hashlib.sha256(picture.pixels.tobytes()).hexdigest(),
+        "constant": images.is_constant(picture.pixels),
+    }
+
+
+def _read(folder: Path, shape: tuple[int, ...], depth: int) -> Decoded | None:
     """Map what was decoded before; None where it's not there or not whole."""
     try:
         pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
@@ -153,6 +176,7 @@ def _read(folder: Path, shape: tuple[int, ...]) -> Decoded | None:
         rows={entry["content"]: row for row, entry in enumerate(index)},
         facts={entry["content"]: entry for entry in index if "fault" not in entry},
         faults={entry["content"]: entry["fault"] for entry in index if "fault" in entry},
+        depth=depth,
     )
 
 

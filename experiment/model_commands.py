@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 from experiment.console import Console, without_stderr
+from experiment.names import printable
 from experiment.rundir import find_run
 
 
@@ -20,22 +22,32 @@ def inspect_arguments(parser: argparse.ArgumentParser) -> None:
 
 def inspect_command(options: argparse.Namespace) -> int:
     """Say what a folder of pictures holds and what is wrong with it, without training."""
-    from experiment import image_folder, image_report
+    from experiment import data, image_folder, image_report
     from params.load import load_params
 
-    if not Path(options.folder).is_dir():
-        raise ValueError(f"'{options.folder}' is no folder")
+    if not options.folder or not os.path.isdir(options.folder):
+        raise ValueError(f"'{printable(options.folder)}' is no folder")
     flags = {"image-size": options.image_size, "channels": options.channels}
     params = load_params(flags={name: text for name, text in flags.items() if text is not None})
     with Console(options.json).counting() as progress:
         inspection = image_folder.inspect_folder(
             Path(options.folder), params.image_size, params.channels, progress
         )
-    wrong = image_folder.reasons(inspection)
+    wrong, split = image_folder.reasons(inspection), None
+    if not wrong:
+        values = params.model_dump(by_alias=True)
+        arrays = image_folder.load_images(inspection, values.__getitem__, memory=0)
+        values["validation"] = "folder" if arrays.validation else "test"
+        try:
+            split = data.split_arrays(arrays, values.__getitem__)
+        except ValueError as error:
+            wrong = [str(error)]
     if options.json:
-        print(json.dumps(image_report.facts(inspection), ensure_ascii=False))
+        print(json.dumps(image_report.facts(inspection, split), ensure_ascii=False))
     else:
         print(image_report.describe(inspection))
+        if split:
+            print(image_report.describe_split(inspection, split))
         print("\n  ".join([f"{len(wrong)} thing(s) wrong:", *wrong]) if wrong else "fit to train on")
     return 1 if wrong else 0
 
@@ -54,21 +66,26 @@ def predict_command(options: argparse.Namespace) -> int:
     from experiment.bundle import FILE, read_bundle
 
     run = options.run
-    folder = Path(run) if (Path(run) / FILE).is_file() else find_run(options.runs, run).model
+    copied = run and os.path.isfile(os.path.join(run, FILE))
+    folder = Path(run) if copied else find_run(options.runs, run).model
     bundle = read_bundle(folder)
     with without_stderr():
         from experiment import predict
-    paths = predict.find_images(options.images)
-    if not paths:
-        raise ValueError(f"no picture in {', '.join(options.images)}")
+    files, droppings = predict.find_images(options.images)
+    if droppings:
+        left = ", ".join(f"{printable(name)} {count}" for name, count in sorted(droppings.items()))
+        print(f"notice: what systems leave is left out: {left}", file=sys.stderr)
+    if not files:
+        raise ValueError(f"no picture in {', '.join(map(printable, options.images))}")
     results = []
-    for result in predict.classify(predict.load_model(folder, bundle), bundle, paths, options.top):
+    for result in predict.classify(predict.load_model(folder, bundle), bundle, files, options.top):
         results.append(result)
-        if "error" in result:
-            print(f"{result['image']}: {result['error']}", file=sys.stderr)
-        elif not options.json:
-            named = (f"{each['class']} {each['probability']:.1%}" for each in result["classes"])
-            print(f"{result['image']}  {'  '.join(named)}", flush=True)
+        image = printable(result["image"])
+        if "error" in result or "notice" in result:
+            print(f"{image}: {result.get('error') or result['notice']}", file=sys.stderr)
+        if "classes" in result and not options.json:
+            named = (f"{printable(each['class'])} {each['probability']:.1%}" for each in result["classes"])
+            print(f"{image}  {'  '.join(named)}", flush=True)
     if options.json:
         print(json.dumps(results, ensure_ascii=False))
     return 1 if any("error" in result for result in results) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from experiment import calibration, checkpoints, images, trainer
-from experiment.bundle import Bundle
+from experiment.bundle import FILE, Bundle
 from experiment.data import Examples
+from experiment.image_walk import Found, walk
+from experiment.names import as_utf8
 
 BATCH = 256
 
@@ -21,73 +24,131 @@ def load_model(folder: Path, bundle: Bundle) -> Any:
     """Load the saved model beside its bundle; code inside the file is never run.
 
     Raises:
-        ValueError: it is missing, damaged, or asks for code of its own.
+        ValueError: it is missing, damaged, asks for code of its own, or is not the one that is described.
     """
     path = folder / bundle.model_file
     if not path.is_file():
         raise ValueError(f"model '{path}' is missing")
     try:
-        return checkpoints.load_model(path)
+        model = checkpoints.load_model(path)
     except Exception as error:  # Keras raises what its readers and layers raise
         if "lambda" in str(error).lower() or "safe_mode" in str(error):
             raise ValueError(f"model '{path}' is refused: it holds code (Lambda), which is not run") from None
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"model '{path}' cannot be loaded: {first[:300]}") from None
+    check_model(model, bundle, folder)
+    return model
 
 
-def find_images(paths: Sequence[str]) -> list[Path]:
-    """Return the files that are named, and all that lie in named folders and below, but for hidden ones."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            found.append(path)
-            continue
-        for folder, names, files in os.walk(path):
-            names[:] = sorted(name for name in names if not name.startswith("."))
-            found += [Path(folder, name) for name in sorted(files) if not name.startswith(".")]
-    return found
+def check_model(model: Any, bundle: Bundle, folder: Path) -> None:
+    """Compare a loaded model with its description, by its shapes and by what it makes of a blank picture.
+
+    Raises:
+        ValueError: they do not belong together; one sentence.
+    """
+    shape = _shape(bundle)
+    declared = getattr(model, "input_shape", None)
+    pixels = f"{shape[0]} × {shape[1]} pixels of {shape[2]} channel(s)"
+    sides = tuple(declared[1:]) if isinstance(declared, tuple) else ()
+    if len(sides) == 3 and any(side not in (None, given) for side, given in zip(sides, shape, strict=True)):
+        raise ValueError(
+            f"'{folder / FILE}' says {pixels}, but the model takes {' × '.join(map(str, sides))}"
+        )
+    blank = np.zeros((1, *shape), np.uint8)
+    try:
+        outputs = _logits(model, bundle, blank)
+    except Exception as error:  # a model may raise anything on what is not its input
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"'{folder / FILE}' says {pixels}, which the model does not take: {first[:300]}"
+        ) from None
+    if outputs.shape != (1, len(bundle.class_names)):
+        given = outputs.shape[-1] if outputs.ndim == 2 else list(outputs.shape)
+        raise ValueError(
+            f"'{folder / FILE}' names {len(bundle.class_names)} classes, but the model has {given}"
+        )
 
 
-def classify(model: Any, bundle: Bundle, paths: Sequence[Path], top: int) -> Iterator[dict[str, Any]]:
+def find_images(paths: Sequence[str]) -> tuple[list[Found], Counter[str]]:
+    """Return the files that are named or lie in named folders and below, and how many droppings of what name.
+
+    Each comes with the reason why it cannot be read, if any; hidden files in folders are left out.
+
+    Raises:
+        ValueError: a path is empty.
+    """
+    found: list[Found] = []
+    droppings: Counter[str] = Counter()
+    for path in paths:
+        if not path:
+            raise ValueError("'' is neither a picture nor a folder; the current folder is '.'")
+        for entry in walk(Path(path)) if os.path.isdir(path) else [Found(Path(path))]:
+            if entry.dropping:
+                droppings[entry.path.name] += 1
+            else:
+                found.append(entry)
+    return found, droppings
+
+
+def classify(model: Any, bundle: Bundle, files: Sequence[Found], top: int) -> Iterator[dict[str, Any]]:
     """Yield of each picture its likeliest classes with calibrated probabilities, or what is wrong with it.
 
     Args:
         model: returns logits [N, classes].
         bundle: the model's description.
-        paths: the pictures' files.
+        files: the pictures' files.
         top: how many classes to name.
 
     Yields:
-        ``{"image": path, "classes": [{"class": name, "probability": 0 to 1}, …]}``, likeliest first, or
-        ``{"image": path, "error": reason}``.
+        ``{"image": path, "classes": [{"class": name, "probability": 0 to 1}, …]}``, likeliest first, with a
+        ``notice`` where the picture is hardly one; or ``{"image": path, "error": reason}``.
     """
-    shape = tuple(bundle.image[side] for side in ("height", "width", "channels"))
+    depth = bundle.image.depth
 
-    def read(path: Path) -> np.ndarray | str:
+    def read(file: Found) -> images.Picture | str:
         try:
-            return images.read_image(images.read_bytes(path), *shape).pixels
+            return file.reason or images.read_image(images.read_bytes(file.path), *_shape(bundle), depth)
         except ValueError as error:
             return str(error)
 
     with ThreadPoolExecutor() as pool, images.without_warnings():
-        for start in range(0, len(paths), BATCH):
-            batch = paths[start : start + BATCH]
-            read_images = list(pool.map(read, batch))
-            good = [image for image in read_images if not isinstance(image, str)]
+        for start in range(0, len(files), BATCH):
+            batch = files[start : start + BATCH]
+            pictures = list(pool.map(read, batch))
+            good = [picture.pixels for picture in pictures if not isinstance(picture, str)]
             rows = iter(_probabilities(model, bundle, good))
-            for path, image in zip(batch, read_images, strict=True):
-                if isinstance(image, str):
-                    yield {"image": str(path), "error": image}
+            for file, picture in zip(batch, pictures, strict=True):
+                result: dict[str, Any] = {"image": as_utf8(str(file.path))}
+                if isinstance(picture, str):
+                    yield result | {"error": picture}
                     continue
                 row = next(rows)
+                if not np.isfinite(row).all():
+                    yield result | {"error": "the model's answer is not finite"}
+                    continue
                 best = np.argsort(-row, kind="stable")[:top]
                 named = [{"class": bundle.class_names[at], "probability": float(row[at])} for at in best]
-                yield {"image": str(path), "classes": named}
+                notice = _notice(picture, depth)
+                yield result | {"classes": named} | ({"notice": notice} if notice else {})
+
+
+def _notice(picture: images.Picture, depth: int) -> str:
+    if picture.depth > depth:
+        return f"its grey holds {picture.depth} bits, those trained on {depth}: what is brighter became white"
+    return "it is of a single colour" if images.is_constant(picture.pixels) else ""
+
+
+def _shape(bundle: Bundle) -> tuple[int, int, int]:
+    return bundle.image.height, bundle.image.width, bundle.image.channels
+
+
+def _logits(model: Any, bundle: Bundle, pictures: np.ndarray) -> np.ndarray:
+    examples = Examples(pictures, np.zeros(len(pictures), np.int32))
+    pixels, _ = trainer.prepare(model, examples, len(bundle.class_names))
+    return np.asarray(model(pixels, training=False))
 
 
 def _probabilities(model: Any, bundle: Bundle, pictures: Sequence[np.ndarray]) -> np.ndarray:
     if not pictures:
         return np.empty((0, len(bundle.class_names)))
-    examples = Examples(np.stack(pictures), np.zeros(len(pictures), np.int32))
-    pixels, _ = trainer.prepare(model, examples, len(bundle.class_names))
-    return calibration.calibrated(np.asarray(model(pixels, training=False)), bundle.temperature)
+    return calibration.calibrated(_logits(model, bundle, np.stack(pictures)), bundle.temperature)

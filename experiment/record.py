@@ -15,6 +15,8 @@ from experiment import bundle as bundles
 from experiment import calibration, figures, provenance, tracking, verdict
 from experiment.command_line import command_on
 from experiment.data import Dataset
+from experiment.images import FULL_DEPTH
+from experiment.names import as_utf8
 from experiment.rundir import RunDirectory, RunRecord, atomic_path, write_json
 from experiment.trial import Trial
 from params.load import write_params
@@ -133,18 +135,22 @@ def write_bundle(
     dataset: Dataset,
     parameters: Mapping[str, Any],
     results: Mapping[str, Any],
+    depth: int = FULL_DEPTH,
 ) -> Path:
-    """Write beside the saved model what it takes to use it; return the file's path."""
+    """Write beside the saved model what it takes to use it; return the file's path.
+
+    ``depth`` is how many of 16 bits of grey the pictures' files use.
+    """
     metrics = ("test_loss", "test_accuracy", "test_ece", "test_ece_calibrated")
     return bundles.write_bundle(
         saved.parent,
         bundles.Bundle(
             key=directory.key,
             model_file=saved.name,
-            class_names=list(dataset.class_names),
-            image=bundles.image_facts(dataset.train.images.shape[1:]),
+            class_names=[as_utf8(name) for name in dataset.class_names],
+            image=bundles.image_facts(dataset.train.images.shape[1:], depth),
             dataset={
-                "name": dataset.name,
+                "name": as_utf8(dataset.name),
                 "fingerprint": dataset.fingerprint,
                 "split_fingerprint": dataset.split_fingerprint,
             },

@@ -14,6 +14,7 @@ from experiment import (
     data,
     image_folder,
     image_report,
+    images,
     memory,
     provenance,
     record,
@@ -90,6 +91,8 @@ def train_and_evaluate(
         for sentence in without_effect(params, values).values():
             console.notice(sentence)
     split = data.split_arrays(arrays, values.__getitem__)
+    if inspection:
+        console.say(image_report.describe_split(inspection, split))
     facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split, source)}
     if resume:
         check_resumable(resume, params, facts, console.notice)
@@ -118,7 +121,7 @@ def train_and_evaluate(
         get_parameter = parameters.get_parameter
         record.log_inputs(tracker, directory, split, params, facts)
         if inspection:
-            record.log_pictures(tracker, directory, image_report.facts(inspection))
+            record.log_pictures(tracker, directory, image_report.facts(inspection, split))
 
         memory.grow_heaps_in_large_steps()
         with without_stderr():  # TensorFlow greets with four lines there that no setting turns off
@@ -187,7 +190,8 @@ def train_and_evaluate(
         if options.trial:
             record.log_trial(tracker, options.trial, logger.history, results)
         record.log_weights(tracker, model)
-        bundle = record.write_bundle(directory, saved, split, parameters.logged(), results)
+        depth = inspection.depth if inspection else images.FULL_DEPTH
+        bundle = record.write_bundle(directory, saved, split, parameters.logged(), results, depth)
         record.log_model(tracker, saved, bundle, options.register, console.notice)
         record.check_parameters(parameters, directory, console.notice)
         if ignored := sorted((params.given() & set(values)) - set(parameters.logged())):

@@ -1,6 +1,7 @@
 """Folders of small real pictures, made by Pillow from real digits."""
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -33,4 +34,14 @@ def write_digits(folder: Path, digits, parts=("train", "test"), classes: int = 1
             images = digits[f"x_{part}"][digits[f"y_{part}"] == label]
             below = folder / part if len(parts) > 1 else folder
             write_class(below / NAMES[label], images)
+    return folder
+
+
+def write_layout(folder: Path, paths: Iterable[str]) -> Path:
+    """Write a folder of small pictures, no two alike, at paths; one that is no picture's holds text."""
+    for number, path in enumerate(paths):
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8), np.uint8)
+        file.write_bytes(encode(pixels) if file.suffix == ".png" else b"text")
     return folder

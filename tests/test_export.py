@@ -11,8 +11,9 @@ import pytest
 
 from experiment import export
 from experiment.__main__ import main
+from experiment.data import Dataset, Examples
 from experiment.run import Options, train_and_evaluate
-from experiment.rundir import RunDirectory, read_json
+from experiment.rundir import RunDirectory, read_json, read_record
 from params.spec import Params
 
 FORMATS = ("savedmodel", "onnx", "tflite")
@@ -106,6 +107,15 @@ def test_class_names_and_preprocessing_travel_with_an_export(exported):
     card = json.loads(carried["model.json"])
     assert card["run"] == run.key
     assert card["images"] == "uint8 [N, 28, 28, 1], 0-255; scaled to 0-1 inside"
+
+
+def test_a_class_is_one_line_of_the_labels_whatever_it_is_called(run):
+    examples = Examples(np.zeros((2, 4, 4, 1), np.uint8), np.arange(2, dtype=np.int32))
+    names = ("two\nlines", "red\x1b[31m")
+    dataset = Dataset("x", examples, examples, examples, names, "", "")
+    carried = export._texts(read_record(run.path), dataset)
+    assert carried["labels.txt"].splitlines() == [r"two\nlines", r"red\x1b[31m"]
+    assert json.loads(carried["model.json"])["classes"] == list(names)
 
 
 def test_no_machine_path_is_in_an_export(exported, digits_file):

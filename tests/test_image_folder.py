@@ -146,19 +146,99 @@ def test_copies_within_a_class_are_never_divided_by_a_split(two_classes):
         assert not (parts[0] | parts[1]) & {image.tobytes() for image in split.test.images}
 
 
-@pytest.mark.parametrize("fault", ["one class", "val", "nothing", "loose files"])
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    """A folder of two classes of twenty colour pictures in two parts, no two alike."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 15), ("test", 5)):
+        for name in ("cat", "dog"):
+            write_class(tmp_path / "x" / part / name, random.integers(0, 256, (count, 20, 20, 3), np.uint8))
+    return tmp_path / "x"
+
+
+@pytest.mark.parametrize("kind", ["bmp", "png with a text", "jpeg with a comment"])
+def test_the_same_pixels_in_other_bytes_are_the_same_picture(photographs, kind):
+    pixels = np.asarray(Image.open(photographs / "train" / "cat" / "图000.png"))
+    if kind == "jpeg with a comment":
+        (photographs / "train" / "cat" / "图000.png").write_bytes(encode(pixels, "JPEG"))
+    content = {
+        "bmp": lambda: encode(pixels, "BMP"),
+        "png with a text": lambda: encode(pixels, dpi=(72, 72)),
+        "jpeg with a comment": lambda: encode(pixels, "JPEG", comment=b"mine"),
+    }
+    (photographs / "test" / "cat" / "twin").write_bytes(content[kind]())
+    with pytest.raises(
+        ValueError, match="test/cat/twin = train/cat/图000.png: the same picture once decoded"
+    ):
+        load(photographs, channels=3)
+
+
+def test_the_same_pixels_in_other_bytes_are_never_divided_by_a_split(two_classes):
+    for path in list((two_classes / "零").iterdir()):
+        path.with_suffix(".bmp").write_bytes(encode(np.asarray(Image.open(path)), "BMP"))
+    assert "10 files repeat another's picture, 10 of them by other bytes" in image_report.describe(
+        inspect(two_classes)
+    )
+    arrays = load(two_classes)
+    for seed in range(5):
+        split = data.split_arrays(arrays, parameters(split_seed=seed))
+        train = {image.tobytes() for image in split.train.images}
+        assert not train & {image.tobytes() for image in split.test.images}
+
+
+def write_deep(folder: Path, images: np.ndarray) -> None:
+    """Write images as PNG files of 16 bits in two classes."""
+    for number, image in enumerate(images):
+        path = folder / ("cat", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(image.astype(np.uint16)))
+
+
+@pytest.mark.parametrize("depth", [8, 12, 16])
+def test_grey_of_16_bits_is_scaled_by_what_all_of_the_set_hold(digits, tmp_path, depth):
+    images = digits["x_train"][::40]
+    write_deep(tmp_path / "x", images.astype(np.uint16) << (depth - 8))
+    (tmp_path / "x" / "cat" / "of-8-bits.png").write_bytes(encode(digits["x_test"][0]))
+    inspection = inspect(tmp_path / "x")
+    assert inspection.depth == depth
+    train = load(tmp_path / "x").train.images[..., 0]
+    np.testing.assert_array_equal(np.sort(train, axis=0), np.sort([*images, digits["x_test"][0]], axis=0))
+    assert ("grey of 16 bits holds" in image_report.describe(inspection)) == (depth < 16)
+
+
+def test_one_deeper_picture_makes_the_rule_for_all(digits, tmp_path):
+    write_deep(tmp_path / "x", digits["x_train"][::40])
+    (tmp_path / "x" / "cat" / "deep.png").write_bytes(encode(digits["x_test"][0].astype(np.uint16) * 256))
+    inspection = inspect(tmp_path / "x")
+    assert inspection.depth == 16
+    assert image_report.facts(inspection)["constant"]
+
+
+def test_blank_pictures_are_reported_and_in_two_classes_refused(two_classes):
+    for number, shade in enumerate((0, 255)):
+        path = two_classes / "零" / f"blank{number}.png"
+        path.write_bytes(encode(np.full((9, 9), shade, np.uint8)))
+    assert "2 pictures are of a single colour: 零/blank0.png, 零/blank1.png" in image_report.describe(
+        inspect(two_classes)
+    )
+    assert len(load(two_classes).train) == 22
+    shutil.copy(two_classes / "零" / "blank0.png", two_classes / "一" / "black.png")
+    with pytest.raises(
+        ValueError, match="一/black.png = 零/blank0.png: the same picture, of a single colour"
+    ):
+        load(two_classes)
+
+
+@pytest.mark.parametrize("fault", ["one class", "nothing", "loose files"])
 def test_a_folder_that_is_laid_out_otherwise_is_refused(two_classes, tmp_path, fault):
     if fault == "one class":
         shutil.rmtree(two_classes / "零")
-    if fault == "val":
-        for part in ("train", "val"):
-            shutil.copytree(two_classes / "零", tmp_path / "x" / part / "零")
     if fault == "nothing":
         (tmp_path / "x").mkdir()
     if fault == "loose files":
         shutil.copytree(two_classes / "零", tmp_path / "x")
-    message = {"val": "parts are called train, validation and test", "one class": r"1 class folder\(s\): "}
-    with pytest.raises(ValueError, match=message.get(fault, r"0 class folder\(s\): there must be two")):
+    message = r"1 class folder\(s\): " if fault == "one class" else r"0 class folder\(s\): there must be two"
+    with pytest.raises(ValueError, match=message):
         load(two_classes if fault == "one class" else tmp_path / "x")
 
 

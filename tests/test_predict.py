@@ -1,6 +1,8 @@
 """A saved model read back with its bundle: it predicts what its run logged, and says what it cannot read."""
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 
 from experiment import bundle, calibration
+from experiment import predict as predict_module
 from experiment.__main__ import main
 from experiment.archives import archived_messages
 from experiment.run import Options, train_and_evaluate
@@ -83,7 +86,8 @@ def test_a_run_beyond_the_memory_budget_has_the_same_result_and_says_so(trained,
 def test_the_bundle_describes_the_model(trained):
     description = bundle.read_bundle(Path(trained.source) / "model")
     assert description.class_names == sorted(NAMES)
-    assert description.image == {"height": 28, "width": 28, "channels": 1, "scaling": "float32, value / 255"}
+    size = {"height": 28, "width": 28, "channels": 1}
+    assert description.image.model_dump() == size | {"scaling": "float32, value / 255", "depth": 16}
     assert description.key == trained.key
     assert description.dataset["fingerprint"] == trained.run["dataset"]["fingerprint"]
     assert description.parameters == trained.params
@@ -144,6 +148,9 @@ def test_a_picture_of_another_mode_and_format_is_read_as_in_training(trained, fo
     [
         (["predict", "nothing", "x.png"], "no run 'nothing'"),
         (["predict", "RUN", "empty"], "no picture in"),
+        (["predict", "RUN", ""], "'' is neither a picture nor a folder"),
+        (["predict", "", "x.png"], "no run ''"),
+        (["inspect", ""], "'' is no folder"),
         (["predict", "RUN", "x.png", "--top", "0"], "top = 0: should be 1 or more"),
         (["inspect", "missing"], "'missing' is no folder"),
         (["inspect", "empty", "--channels", "2"], "channels = 2: should be 1 or 3"),
@@ -172,6 +179,132 @@ def test_a_model_that_holds_code_is_refused_and_the_code_is_not_run(trained, tmp
     said = capsys.readouterr().err
     assert "is refused: it holds code (Lambda)" in said
     assert len(said.splitlines()) == 1
+
+
+EDITS = {
+    "a class fewer": (lambda told: told["class_names"].pop(), "names 9 classes, but the model has 10"),
+    "no height": (lambda told: told["image"].pop("height"), "image.height is missing"),
+    "another height": (lambda told: told["image"].update(height=27), "parameters say image-size 28"),
+    "temperature as text": (lambda told: told.update(temperature="1.0"), "temperature = '1.0': should be"),
+    "temperature 0": (lambda told: told.update(temperature=0), "temperature = 0: should be greater than 0"),
+    "temperature NaN": (
+        lambda told: told.update(temperature=float("nan")),
+        "temperature = nan: should be a finite",
+    ),
+    "another scaling": (
+        lambda told: told["image"].update(scaling="none"),
+        "image.scaling = 'none': should be",
+    ),
+    "4 channels": (lambda told: told["image"].update(channels=4), "image.channels = 4: should be 1 or 3"),
+    "a size of no parameter": (
+        lambda told: (told["image"].update(height=14), told["parameters"].pop("image-size")),
+        r"says 14 × 28 pixels of 1 channel\(s\), which the model does not take",
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_bundle_as_people_edit_it_is_one_sentence_with_its_path(trained, tmp_path, edit, capsys):
+    copy = shutil.copytree(Path(trained.source) / "model", tmp_path / "copy")
+    told = json.loads((copy / "bundle.json").read_text())
+    change, message = EDITS[edit]
+    change(told)
+    (copy / "bundle.json").write_text(json.dumps(told))
+    with pytest.raises(SystemExit) as caught:
+        main(["predict", str(copy), "x.png"])
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert re.search(message, said), said
+    assert str(copy / "bundle.json") in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_bundle_without_later_fields_is_read(trained, tmp_path):
+    told = json.loads((Path(trained.source) / "model" / "bundle.json").read_text())
+    del told["image"]["depth"]
+    (tmp_path / "bundle.json").write_text(json.dumps(told | {"later": 1}))
+    assert bundle.read_bundle(tmp_path).image.depth == 16
+
+
+def test_sides_of_a_network_of_images_are_compared_with_the_bundle(trained):
+    described = bundle.read_bundle(Path(trained.source) / "model")
+    narrow = keras.Sequential([keras.Input((14, 56, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    with pytest.raises(ValueError, match="says 28 × 28 pixels of 1.* but the model takes 14 × 56 × 1"):
+        predict_module.check_model(narrow, described, Path("model"))
+
+
+def test_an_answer_that_is_not_finite_is_an_error(trained, folder):
+    described = bundle.read_bundle(Path(trained.source) / "model")
+    files, _ = predict_module.find_images([str(folder / "test" / "一")])
+    broken = keras.Sequential(
+        [
+            keras.Input((784,)),
+            keras.layers.Dense(10, bias_initializer=keras.initializers.Constant(float("nan"))),
+        ]
+    )
+    results = list(predict_module.classify(broken, described, files, 3))
+    assert {result["error"] for result in results} == {"the model's answer is not finite"}
+
+
+def test_no_picture_is_lost_in_silence(trained, folder, tmp_path, monkeypatch, capsys):
+    pictures = tmp_path / "pictures"
+    shutil.copytree(folder / "test" / "一", pictures / "more")
+    (pictures / "linked").symlink_to(folder / "test")
+    (pictures / "secret").mkdir()
+    (pictures / "Thumbs.db").touch()
+    (pictures / "__MACOSX").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    code = main(["predict", trained.source, str(pictures), "--json"])
+    printed = capsys.readouterr()
+    results = json.loads(printed.out)
+    assert (code, len(results)) == (1, 12)
+    assert {result["image"]: result["error"] for result in results if "error" in result} == {
+        str(pictures / "linked"): "a symbolic link to a folder",
+        str(pictures / "secret"): "a folder that cannot be listed: Permission denied",
+    }
+    assert "what systems leave is left out: Thumbs.db 1, __MACOSX 1" in printed.err
+
+
+def test_names_reach_terminal_and_json_as_text_of_one_line(trained, folder, tmp_path, capsys):
+    content = next((folder / "test" / "一").iterdir()).read_bytes()
+    for name in (b"caf\xe9.png", b"two\nlines.png"):
+        (tmp_path / os.fsdecode(name)).write_bytes(content)
+    assert main(["predict", trained.source, str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.encode().decode().splitlines()  # what is no UTF-8 cannot be encoded
+    assert [line.split("  ")[0] for line in lines] == [
+        rf"{tmp_path}/caf\xe9.png",
+        rf"{tmp_path}/two\nlines.png",
+    ]
+    assert main(["predict", trained.source, str(tmp_path), "--json"]) == 0
+    assert [result["image"] for result in json.loads(capsys.readouterr().out.encode())] == [
+        rf"{tmp_path}/caf\xe9.png",
+        f"{tmp_path}/two\nlines.png",
+    ]
+
+
+def test_grey_of_16_bits_is_scaled_in_predict_as_in_training(digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for number in range(0, 80, 2):
+        path = tmp_path / "x" / NAMES[digits["y_train"][number]] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(digits["x_train"][number].astype(np.uint16) << 4))
+    params = parameters(tmp_path / "x").model_copy(update={"epochs": 1, "validation": "test"})
+    options = Options(mode="disabled", runs=tmp_path / "runs", quiet=True)
+    record = train_and_evaluate(params, options=options)
+    assert bundle.read_bundle(Path(record.source) / "model").image.depth == 12
+    (tmp_path / "twin.png").write_bytes(encode(digits["x_train"][0]))
+    (tmp_path / "deep.png").write_bytes(encode(digits["x_train"][0].astype(np.uint16) << 8))
+    same = tmp_path / "x" / NAMES[digits["y_train"][0]] / "0.png"
+    _, results = predict(record, same, tmp_path / "twin.png", tmp_path / "deep.png", capsys=capsys)
+    assert results[0]["classes"] == results[1]["classes"]
+    assert results[2]["notice"].startswith("its grey holds 16 bits, those trained on 12")
 
 
 @pytest.mark.parametrize("damage", ["no bundle", "cut bundle", "no model", "cut model", "other format"])

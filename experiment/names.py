@@ -1,0 +1,26 @@
+"""Names of files and classes as text: they hold what their makers liked, a line break or no UTF-8 at all."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_JOINERS = "\u200c\u200d"  # Persian words and many emoji hold them
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def as_utf8(name: str) -> str:
+    r"""Return a name with bytes that are no UTF-8 as ``\xff``: Python keeps such as lone surrogates."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def printable(name: str) -> str:
+    r"""Return a name on one line, with what moves a cursor or turns text about as ``\n``, ``\x1b``."""
+    text = as_utf8(name)
+    if text.isprintable():
+        return text
+    return "".join(
+        each.encode("unicode_escape").decode()
+        if unicodedata.category(each) in _UNPRINTABLE and each not in _JOINERS
+        else each
+        for each in text
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 from experiment.console import Console, without_stderr
-from experiment.rundir import find_run
+from experiment.find import find_run
 
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def inspect_command(options: argparse.Namespace) -> int:
     from experiment import image_folder, image_report
     from params.load import load_params
 
-    if not Path(options.folder).is_dir():
+    if not os.path.isdir(options.folder):
         raise ValueError(f"'{options.folder}' is no folder")
     flags = {"image-size": options.image_size, "channels": options.channels}
     params = load_params(flags={name: text for name, text in flags.items() if text is not None})
@@ -54,7 +55,8 @@ def predict_command(options: argparse.Namespace) -> int:
     from experiment.bundle import FILE, read_bundle
 
     run = options.run
-    folder = Path(run) if (Path(run) / FILE).is_file() else find_run(options.runs, run).model
+    is_copy = os.path.isfile(os.path.join(run, FILE))
+    folder = Path(run) if is_copy else find_run(options.runs, run).model
     bundle = read_bundle(folder)
     with without_stderr():
         from experiment import predict

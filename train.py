@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from experiment.rundir import RunDirectory
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What of a run's own record it takes to go on with it.
+RESUMABLE = (
+    *("dataset.source", "dataset.fingerprint", "dataset.split_fingerprint", "code_fingerprint"),
+    *("packages", "python", "workspace", "project", "tags"),
+)
 PATIENCE_SECONDS = 30.0  # for a sweep's workers to close their runs after a signal
 
 
@@ -61,30 +66,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     """Go on with a run; its parameters are its own, but for more epochs."""
-    from experiment.rundir import find_run, read_json
+    from experiment.find import find_run
+    from experiment.rundir import demand, read_record
 
     directory = find_run(Path(options.runs), options.resume)
     if changed := sorted({*flags, *(["params"] if options.params else [])} - {"epochs"}):
         raise ValueError(f"--{changed[0]}: a resumed run keeps its parameters; only more --epochs is allowed")
-    run, stored = read_json(directory.run_file), read_json(directory.params_file)
-    if "model" not in stored or stored.get("dataset") == "arrays":
+    record = read_record(directory.path)
+    demand(record.run, f"'{directory.run_file}'", *RESUMABLE)
+    demand(record.params, f"'{directory.params_file}'", "epochs")
+    if "model" not in record.params or record.params.get("dataset") == "arrays":
         raise ValueError(
             f"run {directory.key[:12]} cannot go on from here: a program gave it its own model or arrays; "
             "there, train_and_evaluate(…, resume=RunDirectory(Path(…))) goes on"
         )
-    mode = "disabled" if run["mode"] == "disabled" else "offline"
+    mode = "disabled" if record.mode == "disabled" else "offline"
     if options.mode not in ("auto", mode):
         raise ValueError(
             f"--mode {options.mode}: this run goes on {mode}; upload sends later what Comet lacks"
         )
-    epochs = load_params(flags={"epochs": flags["epochs"]}).epochs if flags else stored["epochs"]
-    params = check_params(stored | {"dataset": run["dataset"]["source"], "epochs": epochs})
-    return _train(params, options, directory, _original_of(run))
+    try:
+        params = check_params({**record.params, "dataset": record.run["dataset"]["source"]})
+    except ValueError as error:
+        raise ValueError(f"'{directory.params_file}': {error}") from None
+    if flags:
+        epochs = load_params(flags={"epochs": flags["epochs"]}).epochs
+        params = check_params(params.model_dump(by_alias=True, exclude_unset=True) | {"epochs": epochs})
+    return _train(params, options, directory, _original_of(record.run))
 
 
 def _original_of(run: Mapping[str, Any]) -> Original | None:
     """Find what a run that is gone on with repeats, if it is a rerun; it may be gone meanwhile."""
-    if "rerun" not in run:
+    if "place" not in run.get("rerun", {}):
         return None
     from experiment.original import find_original
 
@@ -167,8 +180,8 @@ def _train(
     """Train once, with signals turned into an orderly end."""
     _read_environment()
     from experiment import record, run
+    from experiment.find import waiting_runs
     from experiment.lifecycle import Interrupted, RunFailed
-    from experiment.rundir import waiting_runs
     from experiment.verdict import DIFFERENT
 
     run_options = run.Options(

@@ -12,7 +12,8 @@ from typing import Any
 
 from experiment import compare_command, listing, model_commands
 from experiment.command_line import RUNS, Parser
-from experiment.rundir import RUNNING, RunDirectory, find_run, list_runs, read_json
+from experiment.find import Runs, list_runs
+from experiment.rundir import RUNNING, DamagedFile, RunDirectory, read_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +47,20 @@ def recover_command(options: argparse.Namespace) -> int:
     from experiment import archives
 
     results = []
-    for directory in _chosen(options, lambda directory: _status(directory) == RUNNING):
-        missing = archives.recover(directory)
+    chosen, problems = _chosen(options, lambda directory: read_run(directory.path)["status"] == RUNNING)
+    for directory in chosen:
+        try:
+            missing = archives.recover(directory)
+        except ValueError as error:
+            problems += _leave_out(error, options)
+            continue
         results.append({"key": directory.key, "archive": str(directory.archive), "missing": missing})
         if not options.json:
             print(f"run {directory.key[:12]}: {directory.archive}")
             for sentence in missing:
                 print(f"  {sentence}")
     _close(options, results, "no run waits for recovery")
-    return 0
+    return 1 if problems else 0
 
 
 def upload_command(options: argparse.Namespace) -> int:
@@ -65,10 +71,15 @@ def upload_command(options: argparse.Namespace) -> int:
     from experiment import upload
 
     ledgers = []
-    for directory in _chosen(options, _needs_upload):
-        ledger = upload.upload(
-            directory, lambda text: print(text, file=sys.stderr), options.workspace, options.project
-        )
+    chosen, problems = _chosen(options, _needs_upload)
+    for directory in chosen:
+        try:
+            ledger = upload.upload(
+                directory, lambda text: print(text, file=sys.stderr), options.workspace, options.project
+            )
+        except DamagedFile as error:
+            problems += _leave_out(error, options)
+            continue
         ledgers.append(ledger)
         if not options.json:
             print(
@@ -79,7 +90,7 @@ def upload_command(options: argparse.Namespace) -> int:
             if ledger["url"]:
                 print(f"  {ledger['url']}")
     _close(options, ledgers, "no run waits for upload")
-    return 0 if all(ledger["verified"] for ledger in ledgers) else 1
+    return 0 if all(ledger["verified"] for ledger in ledgers) and not problems else 1
 
 
 def _no_arguments(parser: argparse.ArgumentParser) -> None:  # noqa: ARG001
@@ -125,24 +136,40 @@ COMMANDS = {
 }
 
 
-def _chosen(options: argparse.Namespace, needs: Any) -> list[RunDirectory]:
-    """Return the runs that were named, or with --all those that need it and are not alive."""
+def _chosen(
+    options: argparse.Namespace, needs: Callable[[RunDirectory], bool]
+) -> tuple[list[RunDirectory], list[str]]:
+    """Return the runs that were named, or with --all those that need it and are not alive.
+
+    Of runs that cannot be read --all prints and returns a sentence each.
+    """
     if bool(options.run) == options.all:
         raise ValueError("name runs, or give --all")
     if options.run:
-        return [find_run(options.runs, run) for run in options.run]
-    directories = [RunDirectory(path) for path in list_runs(options.runs)]
-    return [each for each in directories if not each.is_alive() and needs(each)]
+        runs = Runs(options.runs)
+        return [runs.find(run) for run in options.run], []
+    chosen: list[RunDirectory] = []
+    problems: list[str] = []
+    for directory in map(RunDirectory, list_runs(options.runs)):
+        try:
+            chosen += [directory] if not directory.is_alive() and needs(directory) else []
+        except ValueError as error:
+            problems += _leave_out(error, options)
+    return chosen, problems
 
 
-def _status(directory: RunDirectory) -> str:
-    return read_json(directory.run_file)["status"]
+def _leave_out(error: ValueError, options: argparse.Namespace) -> list[str]:
+    """Say which run of several is left out, and why; of a single one that was named it is bad input."""
+    if len(options.run) == 1:
+        raise error
+    print(f"left out: {error}", file=sys.stderr)
+    return [str(error)]
 
 
 def _needs_upload(directory: RunDirectory) -> bool:
     from experiment import upload
 
-    run = read_json(directory.run_file)
+    run = read_run(directory.path)
     return run["mode"] != "disabled" and run["status"] != RUNNING and not upload.is_verified(directory)
 
 

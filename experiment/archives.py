@@ -13,10 +13,11 @@ import json
 import shutil
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from experiment.files import DAMAGED, one_line, parse_json
 from experiment.rundir import (
     INTERRUPTED,
     RUNNING,
@@ -24,8 +25,9 @@ from experiment.rundir import (
     RunDirectory,
     atomic_path,
     finite_or_text,
-    read_json,
     read_metrics,
+    read_params,
+    read_run,
 )
 
 Message = dict[str, Any]
@@ -53,15 +55,18 @@ def check_archive(path: Path) -> list[str]:
                 return wrong
             if broken := archive.testzip():
                 return [f"{broken} is damaged"]
+            parse_json(archive.read("experiment.json"), "its experiment.json")
             with archive.open("messages.json") as lines:
                 for number, line in enumerate(lines, 1):
-                    payload = json.loads(line)["payload"]
-                    file = payload.get("file_path")
+                    message = _whole_message(line)
+                    if message is None:
+                        return [*wrong, f"message {number} is none that the SDK writes"]
+                    file = message["payload"].get("file_path")
                     if file is not None and file not in names:
                         wrong.append(f"message {number} names {file}, which is missing")
             return wrong
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
-        return [f"it cannot be read: {error}"]
+    except DAMAGED as error:
+        return [f"it cannot be read: {one_line(error)}"]
 
 
 def recover(directory: RunDirectory) -> list[str]:
@@ -73,14 +78,18 @@ def recover(directory: RunDirectory) -> list[str]:
         Sentences about what is missing; empty when nothing is.
 
     Raises:
-        ValueError: the run is alive, or its directory cannot be read.
+        ValueError: the run is alive, or its directory cannot be read or written to.
     """
     with directory.exclusive():
-        run = read_json(directory.run_file)
-        if run["status"] == RUNNING:
-            last = max((point.time for point in _journal(directory)), default=run["started"])
-            directory.update_run(status=INTERRUPTED, ended=last)
-        return build_archive(directory)
+        run = read_run(directory.path)
+        try:
+            if run["status"] == RUNNING:
+                points = read_metrics(directory.metrics_file)
+                last = max((point.time for point in points), default=run.get("started"))
+                directory.update_run(status=INTERRUPTED, ended=last)
+            return build_archive(directory)
+        except OSError as error:
+            raise ValueError(f"'{directory.archive}' cannot be written: {error.strerror or error}") from None
 
 
 def build_archive(directory: RunDirectory) -> list[str]:
@@ -91,9 +100,11 @@ def build_archive(directory: RunDirectory) -> list[str]:
 
     Raises:
         OSError: it could not be written whole; an earlier archive is untouched.
+        ValueError: ``run.json`` or ``params.json`` is damaged.
     """
-    run = read_json(directory.run_file)
+    run, params = read_run(directory.path), read_params(directory.path)
     missing: list[str] = []
+    directory.comet.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack, atomic_path(directory.archive) as beside:
         segments = [
             segment for path in directory.segment_folders() if (segment := _open_segment(path, stack))
@@ -101,16 +112,27 @@ def build_archive(directory: RunDirectory) -> list[str]:
         with zipfile.ZipFile(beside, "w") as archive:
             status = {"payload": {"key": "run_status", "value": run["status"]}, "type": "log_other"}
             messages = [m for m in _merge(segments, archive, missing) if _identity(m) != _identity(status)]
-            messages += _parameters_not_in(messages, directory)
+            messages += _parameters_not_in(messages, params, run.get("started") or 0)
             messages += _points_not_in(messages, directory)
             messages.append(status)
             for number, message in enumerate(messages, 1):
                 message["payload"]["message_id"] = number
-            archive.writestr("messages.json", "".join(json.dumps(message) + "\n" for message in messages))
-            archive.writestr("experiment.json", json.dumps(_experiment(run)))
+            write_messages(archive, messages)
+            write_member(archive, "experiment.json", json.dumps(_experiment(run)))
         if wrong := check_archive(beside):
             raise OSError(f"the archive of run {directory.key} is not sound: {'; '.join(wrong)}")
     return missing
+
+
+def write_messages(archive: zipfile.ZipFile, messages: Iterable[Message]) -> None:
+    """Write the messages of an archive."""
+    write_member(archive, "messages.json", "".join(json.dumps(message) + "\n" for message in messages))
+
+
+def write_member(archive: zipfile.ZipFile, name: str, text: str) -> None:
+    """Write a text into an archive, dated 1980 as all members: a clock may be before a zip's first year."""
+    with archive.open(name, "w", force_zip64=True) as file:
+        file.write(text.encode())
 
 
 def archived_messages(path: Path) -> Iterator[Message]:
@@ -144,13 +166,18 @@ def _open_folder(folder: Path) -> Segment:
 
 def _read_messages(content: bytes) -> list[Message]:
     """Parse a journal; a torn or damaged line is left out."""
-    messages = []
-    for line in content.splitlines():
-        with contextlib.suppress(ValueError):
-            message = json.loads(line)
-            if isinstance(message, dict) and isinstance(message.get("payload"), dict) and "type" in message:
-                messages.append(message)
-    return messages
+    return [message for line in content.splitlines() if (message := _whole_message(line))]
+
+
+def _whole_message(line: bytes) -> Message | None:
+    """Parse a line of a journal; None where it is torn or lacks what messages of its kind have."""
+    try:
+        message = json.loads(line)
+        hash(_identity(message))
+        file = message["payload"].get("file_path")
+        return message if isinstance(message["type"], str) and isinstance(file, (str, type(None))) else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _merge(segments: list[Segment], archive: zipfile.ZipFile, missing: list[str]) -> list[Message]:
@@ -171,11 +198,14 @@ def _merge(segments: list[Segment], archive: zipfile.ZipFile, missing: list[str]
         payload = dict(message["payload"])
         if file := payload.get("file_path"):
             if not segment.has_file(file):
-                name = payload.get("additional_params", {}).get("fileName", file)
+                name = (payload.get("additional_params") or {}).get("fileName", file)
                 missing.append(f"asset '{name}' was logged but its file is gone")
                 continue
             payload["file_path"] = uuid.uuid4().hex
-            with segment.open_file(file) as source, archive.open(payload["file_path"], "w") as target:
+            with (
+                segment.open_file(file) as source,
+                archive.open(payload["file_path"], "w", force_zip64=True) as target,
+            ):
                 shutil.copyfileobj(source, target)
         messages.append({"payload": payload, "type": message["type"]})
     return messages
@@ -188,24 +218,20 @@ def _identity(message: Message) -> tuple[Any, ...]:
         metric = payload["metric"]
         return (kind, payload.get("context"), metric["metricName"], metric.get("step"))
     if kind == "parameter_msg":
-        return (kind, payload["param"]["paramName"])
+        return (kind, (payload.get("param") or payload["params"])["paramName"])
     if kind == "log_other":
         return (kind, payload["key"])
     if kind == "file_upload":
-        details = payload.get("additional_params", {})
+        details = payload.get("additional_params") or {}
         name = details.get("fileName") or details.get("figName")
         return (kind, payload.get("upload_type"), name, details.get("step"))
     return (kind, json.dumps({key: value for key, value in payload.items() if key != "message_id"}))
 
 
-def _journal(directory: RunDirectory) -> list[Point]:
-    return list(read_metrics(directory.metrics_file)) if directory.metrics_file.exists() else []
-
-
 def _points_not_in(messages: list[Message], directory: RunDirectory) -> list[Message]:
     """Return messages for journalled points that the SDK never wrote: its own queue lives in memory."""
     known = {_identity(message) for message in messages if message["type"] == "metric_msg"}
-    made = [_point_message(point) for point in _journal(directory)]
+    made = map(_point_message, read_metrics(directory.metrics_file))
     return [message for message in made if _identity(message) not in known]
 
 
@@ -221,30 +247,30 @@ def _point_message(point: Point) -> Message:
     return {"payload": payload | ({"context": context} if context else {}), "type": "metric_msg"}
 
 
-def _parameters_not_in(messages: list[Message], directory: RunDirectory) -> list[Message]:
+def _parameters_not_in(messages: list[Message], params: Mapping[str, Any], started: float) -> list[Message]:
     known = {_identity(message) for message in messages if message["type"] == "parameter_msg"}
-    started = int(read_json(directory.run_file)["started"] * 1000)
     made = [
         {
             "payload": {
-                "local_timestamp": started,
+                "local_timestamp": int(started * 1000),
                 "param": {"paramName": name, "paramValue": value, "source": "manual", "step": None},
             },
             "type": "parameter_msg",
         }
-        for name, value in read_json(directory.params_file).items()
+        for name, value in params.items()
     ]
     return [message for message in made if _identity(message) not in known]
 
 
-def _experiment(run: dict[str, Any]) -> dict[str, Any]:
+def _experiment(run: Mapping[str, Any]) -> dict[str, Any]:
+    started = run.get("started") or 0
     return {
         "offline_id": run["key"],
-        "project_name": run["project"],
-        "workspace": run["workspace"],
-        "start_time": int(run["started"] * 1000),
-        "stop_time": int((run["ended"] or run["started"]) * 1000),
-        "tags": run["tags"],
+        "project_name": run.get("project"),
+        "workspace": run.get("workspace"),
+        "start_time": int(started * 1000),
+        "stop_time": int((run.get("ended") or started) * 1000),
+        "tags": run.get("tags") or [],
         "resume_strategy": "create",
         "customer_error_reported": bool(run.get("error")),
         "customer_error_message": run.get("error"),

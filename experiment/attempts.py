@@ -20,9 +20,11 @@ from experiment.rundir import (
     FINISHED,
     INTERRUPTED,
     RUNNING,
+    DamagedFile,
     RunDirectory,
-    read_json,
     read_metrics,
+    read_results,
+    read_run,
 )
 from experiment.trial import Trial
 
@@ -58,16 +60,22 @@ def rankable(trial: Trial, value: float | None) -> float:
 
 
 def settle(runs: Path, trial: Trial, retries: int) -> Outcome | Trial:
-    """Return how a trial ended, or the attempt of it that is to be begun or resumed."""
+    """Return how a trial ended, or the attempt of it that is to be begun or resumed.
+
+    An attempt whose ``run.json`` is damaged has failed: nobody can tell how far it came.
+    """
     for attempt in itertools.count(1):
         trial = dataclasses.replace(trial, attempt=attempt)
         directory = RunDirectory(runs / trial.key)
         if not directory.run_file.exists():
             break
-        run = read_json(directory.run_file)
-        if run["status"] in (RUNNING, INTERRUPTED):
-            break
-        outcome = _outcome(trial, directory, run)
+        try:
+            run = read_run(directory.path)
+            if run["status"] in (RUNNING, INTERRUPTED):
+                break
+            outcome = _outcome(trial, directory, run)
+        except DamagedFile as error:
+            run, outcome = {}, Outcome(trial, FAILED, None, 0, {}, str(error))
         if outcome.status != FAILED or attempt + run.get("deaths", 0) > retries:
             return outcome
     return trial
@@ -75,8 +83,6 @@ def settle(runs: Path, trial: Trial, retries: int) -> Outcome | Trial:
 
 def epoch_values(directory: RunDirectory, metric: str) -> list[float]:
     """Return a metric's values, one an epoch for most, as the run's journal has them."""
-    if not directory.metrics_file.exists():
-        return []
     return [point.value for point in read_metrics(directory.metrics_file) if point.name == metric]
 
 
@@ -85,12 +91,12 @@ def note_death(directory: RunDirectory, session_began: float, retries: int) -> N
 
     What ended before this session, seconds since 1970, was the whole sweep: that is not the run's fault.
     """
-    run = read_json(directory.run_file)
-    if run["status"] != RUNNING or run["process"]["since"] < session_began:
+    run = read_run(directory.path)
+    if run["status"] != RUNNING or run.get("process", {}).get("since", 0) < session_began:
         return
     deaths = run.get("deaths", 0) + 1
     directory.update_run(deaths=deaths)
-    if run["sweep"]["attempt"] + deaths > retries + 1:
+    if run.get("sweep", {}).get("attempt", 1) + deaths > retries + 1:
         archives.recover(directory)
         times = "once" if deaths == 1 else f"{deaths} times"
         error = f"its worker process died {times}: killed, or out of memory"
@@ -105,7 +111,7 @@ def wait_for_lock(directory: RunDirectory) -> None:
 
 
 def _outcome(trial: Trial, directory: RunDirectory, run: Mapping[str, Any]) -> Outcome:
-    results = read_json(directory.results_file) if directory.results_file.exists() else {}
+    results = read_results(directory.path)
     values = epoch_values(directory, trial.metric)
     names = ("batch_loss", "loss", "val_loss")
     losses = [value for name in names for value in epoch_values(directory, name)]

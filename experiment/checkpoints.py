@@ -7,14 +7,14 @@ import dataclasses
 import json
 import logging
 import os
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from experiment.files import DAMAGED, Schema, one_line, parse_json
 from experiment.rundir import RUN_BYTES, atomic_path, check_space, sync_folder
 
 KEPT = 2
@@ -53,20 +53,29 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         old.unlink()
 
 
-def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """Read the newest whole checkpoint; a damaged one is passed over for the one before; None without any."""
+class _State(Schema):
+    history: dict[str, list[float]]
+    stopping: dict[str, float | None]
+    stopped: bool
+
+
+def read_checkpoint(folder: Path, notify: Callable[[str], None] = lambda _: None) -> Checkpoint | None:
+    """Read the newest whole checkpoint; None without any.
+
+    A damaged one is passed over for the one before; ``notify`` is called with a sentence about it.
+    """
     for path in sorted(folder.glob("*.npz"), reverse=True):
         try:
-            with path.open("rb") as file:
-                stored = np.load(file, allow_pickle=False)
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in sorted(stored.files)}
             groups = {
                 group: [array for name, array in arrays.items() if name.startswith(f"{group}_0")]
                 for group in ("weights", "optimizer", "best_weights")
             }
-            return Checkpoint(int(path.stem), state=json.loads(arrays["state"].tobytes()), **groups)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            continue
+            state = parse_json(arrays["state"].tobytes(), "its state", _State)
+            return Checkpoint(int(path.stem), state=state, **groups)
+        except DAMAGED as error:
+            notify(f"checkpoint '{path}' is damaged and passed over: {one_line(error)}")
     return None
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from experiment.comet_archive import read_archive
 from experiment.curves import results_of
+from experiment.find import Runs
 from experiment.groups import Group, differing_parameters, group_runs, label_of, origin_of
-from experiment.rundir import FINISHED, RunRecord, find_run, read_record
+from experiment.rundir import FINISHED, RunRecord, read_record
 from experiment.verdicts import Verdict, mcnemar_verdicts, welch_verdicts
 
 METRIC = "test_accuracy"
@@ -32,7 +33,7 @@ class Comparison:
     warnings: Sequence[str]
 
 
-def load_run(name: str, runs: Path) -> RunRecord:
+def load_run(name: str, runs: Runs) -> RunRecord:
     """Read a run by its key, the beginning of a key, its name, its directory or its archive.
 
     Raises:
@@ -40,7 +41,7 @@ def load_run(name: str, runs: Path) -> RunRecord:
     """
     if os.path.isfile(name):  # unlike Path's, false for a name too long to be one
         return read_archive(Path(name))
-    return read_record(find_run(runs, name).path)
+    return read_record(runs.find(name).path)
 
 
 def compare_runs(

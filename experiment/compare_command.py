@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiment.find import Runs
 from experiment.listing import read_runs
-from experiment.rundir import RunRecord
+from experiment.rundir import DamagedFile, RunRecord
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +44,9 @@ def run(options: argparse.Namespace) -> int:
         from experiment import report
 
         report.check_installed()
-    records = _load(options.run, options)
-    baseline = _load([options.baseline], options)[0] if options.baseline else None
+    runs = Runs(options.runs)
+    records = _load(options.run, options, runs)
+    baseline = _load([options.baseline], options, runs)[0] if options.baseline else None
     comparison = compare.compare_runs(
         records, metric=options.metric, baseline=baseline, all_params=options.all_params
     )
@@ -61,21 +63,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(names: Sequence[str], options: argparse.Namespace) -> list[RunRecord]:
+def _load(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list[RunRecord]:
     """Read runs from here and, with ``--online``, from Comet what is not here; in the order of names."""
     from experiment import compare
 
     if options.online:
-        return _load_with_online(names, options)
+        return _load_with_online(names, options, runs)
     if names:
-        return [compare.load_run(name, options.runs) for name in names]
+        return [compare.load_run(name, runs) for name in names]
     records, problems = read_runs(options.runs)
     for problem in problems:
         print(problem, file=sys.stderr)
     return records
 
 
-def _load_with_online(names: Sequence[str], options: argparse.Namespace) -> list[RunRecord]:
+def _load_with_online(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list[RunRecord]:
     from dotenv import find_dotenv, load_dotenv
 
     load_dotenv(find_dotenv(usecwd=True))
@@ -84,7 +86,9 @@ def _load_with_online(names: Sequence[str], options: argparse.Namespace) -> list
     found: dict[str, RunRecord] = {}
     for name in names:
         try:
-            found[name] = compare.load_run(name, options.runs)
+            found[name] = compare.load_run(name, runs)
+        except DamagedFile:
+            raise
         except ValueError:
             if os.path.exists(name):
                 raise

@@ -176,7 +176,7 @@ def _close(
             return
         for sentence in archives.build_archive(directory):
             console.notice(sentence)
-    except OSError as problem:
+    except (OSError, ValueError) as problem:
         console.notice(
             f"no archive ({problem}); later: {command_on(directory.path, 'experiment', 'recover')}"
         )

@@ -7,11 +7,13 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from experiment.curves import results_of
-from experiment.rundir import RUNNING, RunDirectory, RunRecord, find_run, list_runs, plain_json, read_record
+from experiment.find import find_run, list_runs
+from experiment.rundir import RUNNING, RunDirectory, RunRecord, plain_json, read_record
 from experiment.text_table import format_table, printable
 
 _HEADER = ("run", "started", "status", "mode", "dataset", "epochs", "best val", "last val", "test", "seconds")
@@ -36,13 +38,19 @@ def list_command(options: argparse.Namespace) -> int:
 
 def read_runs(runs: Path) -> tuple[list[RunRecord], list[str]]:
     """Read all runs in a folder, the oldest first; of those that cannot be read, a sentence each."""
+    records, problems = read_records(list_runs(runs))
+    return sorted(records, key=lambda record: record.run.get("started") or 0), problems
+
+
+def read_records(paths: Iterable[Path]) -> tuple[list[RunRecord], list[str]]:
+    """Read run directories in their order; of those that cannot be read, return a sentence each."""
     records, problems = [], []
-    for path in list_runs(runs):
+    for path in paths:
         try:
             records.append(read_record(path))
         except ValueError as error:
             problems.append(f"left out: {error}")
-    return sorted(records, key=lambda record: record.run.get("started") or 0), problems
+    return records, problems
 
 
 def show_command(options: argparse.Namespace) -> int:
@@ -78,10 +86,10 @@ def _row(record: RunRecord, defaults: dict[str, Any]) -> dict[str, Any]:
     return {
         "key": record.key,
         "name": record.name,
-        "started": record.run["started"],
+        "started": record.run.get("started"),
         "status": record.status if record.status != RUNNING or _alive(record) else "killed",
         "mode": record.mode,
-        "dataset": record.run["dataset"]["name"],
+        "dataset": record.run.get("dataset", {}).get("name"),
         "changed": {name: value for name, value in record.params.items() if defaults.get(name) != value},
         "epochs": results.get("epochs"),
         "best_val_accuracy": results.get("best", {}).get("val_accuracy"),
@@ -101,15 +109,15 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["key"][:12],
         _clock(row["started"], "%Y-%m-%d %H:%M"),
-        *(row["status"], row["mode"], row["dataset"], str(row["epochs"] or "")),
+        *(row["status"], row["mode"], row["dataset"] or "", str(row["epochs"] or "")),
         *("" if value is None else f"{float(value):.4f}" for value in accuracies),
         "" if row["seconds"] is None else f"{row['seconds']:.0f}",
         f"{row['name']}  {changed}".rstrip(),
     )
 
 
-def _clock(seconds: float, form: str) -> str:
-    return time.strftime(form, time.localtime(seconds))
+def _clock(seconds: float | None, form: str) -> str:
+    return "" if seconds is None else time.strftime(form, time.localtime(seconds))
 
 
 def _flatten(values: Any, prefix: str = "") -> list[tuple[str, Any]]:

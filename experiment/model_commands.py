@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from experiment.console import Console, without_stderr
+from experiment.find import find_run
 from experiment.names import printable
-from experiment.rundir import find_run
 
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:

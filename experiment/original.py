@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import io
-import json
+import os
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from experiment import archives, online, provenance
-from experiment.comet_archive import UNKNOWN, Contents, read_points
-from experiment.rundir import RUNNING, Point, RunDirectory, find_run, read_json, read_metrics
+from experiment.comet_archive import UNKNOWN, Contents, read_description, read_points
+from experiment.find import find_run
+from experiment.predictions import read_predictions
+from experiment.rundir import RUNNING, Point, RunDirectory, demand, read_record
 
 TEXTS = ("predictions.npz", "git.patch")
 _KEY = re.compile(r"[A-Za-z0-9]{32,50}")
@@ -58,7 +60,7 @@ def find_original(runs: Path, run: str) -> Original:
     Raises:
         ValueError: there is none, it is alive, or it cannot be read.
     """
-    if Path(run).is_file():
+    if os.path.isfile(run):
         return read_archive(Path(run))
     try:
         directory = find_run(runs, run)
@@ -70,30 +72,36 @@ def find_original(runs: Path, run: str) -> Original:
 
 
 def read_directory(directory: RunDirectory) -> Original:
-    """Read a run directory; code and patch are in its archive, if it has one."""
-    run, name = read_json(directory.run_file), directory.key[:12]
-    if run["status"] == RUNNING and directory.is_alive():
-        raise ValueError(f"run {name} is alive: wait for its end before repeating it")
+    """Read a run directory; code and patch are in its archive, if it has one.
+
+    Raises:
+        ValueError: the run is alive, or one of its files is damaged or does not tell enough.
+    """
+    record = read_record(directory.path)
+    if record.status == RUNNING and directory.is_alive():
+        raise ValueError(f"run {record.key[:12]} is alive: wait for its end before repeating it")
+    demand(record.run, f"'{directory.run_file}'", "dataset.name", "dataset.fingerprint", "code_fingerprint")
     files: dict[str, bytes] = {}
     code: dict[str, str] = {}
     if directory.archive.exists() and not archives.check_archive(directory.archive):
         contents = Contents()
         collections.deque(read_points(directory.archive, contents), maxlen=0)
         files, code = _read_files(directory.archive, contents)
-    if directory.predictions_file.exists():
-        files["predictions.npz"] = directory.predictions_file.read_bytes()
-    points = list(read_metrics(directory.metrics_file)) if directory.metrics_file.exists() else []
+    predictions = record.predictions()
+    read = _contents(files, f"'{directory.archive}'")
+    if predictions:
+        read["predictions"] = predictions.labels, predictions.probabilities
     return Original(
-        key=directory.key,
-        name=run["name"],
-        status=run["status"],
+        key=record.key,
+        name=record.name,
+        status=record.status,
         source="run directory",
         place=str(directory.path),
-        params=read_json(directory.params_file),
-        facts=run,
-        points=points,
+        params=record.params,
+        facts=record.run,
+        points=list(record.points()),
         code=code,
-        **_contents(files),
+        **read,
     )
 
 
@@ -108,20 +116,19 @@ def read_archive(path: Path) -> Original:
     contents = Contents()
     points = _comparable(read_points(path, contents))
     others = contents.others
-    with zipfile.ZipFile(path) as archive:
-        key = json.loads(archive.read("experiment.json"))["offline_id"]
+    key = read_description(path).get("offline_id") or path.stem
     files, code = _read_files(path, contents)
     return Original(
         key=key,
-        name=others.get("Name", key[:12]),
-        status=others.get("run_status", RUNNING),
+        name=str(others.get("Name", key[:12])),
+        status=str(others.get("run_status", RUNNING)),
         source="archive",
         place=str(path.absolute()),
         params=contents.params,
         facts=_facts(f"'{path}'", others, contents.packages),
         points=points,
         code=code,
-        **_contents(files),
+        **_contents(files, f"'{path}'"),
     )
 
 
@@ -157,16 +164,16 @@ def fetch(key: str) -> Original:
         facts=_facts(f"run '{key}'", others, packages),
         points=points,
         code=code,
-        **_contents(files),
+        **_contents(files, f"run '{key}'"),
     )
 
 
-def _contents(files: Mapping[str, bytes]) -> dict[str, Any]:
+def _contents(files: Mapping[str, bytes], which: str) -> dict[str, Any]:
     """Return predictions and patch out of files."""
     predictions = None
     if "predictions.npz" in files:
-        with np.load(io.BytesIO(files["predictions.npz"])) as stored:
-            predictions = stored["labels"], stored["probabilities"]
+        found = read_predictions(io.BytesIO(files["predictions.npz"]), f"predictions.npz of {which}")
+        predictions = found.labels, found.probabilities
     return {"predictions": predictions, "patch": files.get("git.patch", b"").decode(errors="replace")}
 
 
@@ -191,20 +198,30 @@ def _facts(which: str, others: Mapping[str, Any], packages: Iterable[str]) -> di
     versions = dict(re.split("==?", package, maxsplit=1) for package in packages if "=" in package)
     named = {name.lower().replace("_", "-"): version for name, version in versions.items()}
     git = _part(others, "git_")
+    if "commit" in git:
+        git["commit"] = str(git["commit"])
     machine = _part(others, "machine_")
+    counted = {"cores": _whole(which, "machine_cores", machine["cores"])} if "cores" in machine else {}
     return {
         "dataset": {
-            "name": others["dataset"],
-            "fingerprint": others["dataset_fingerprint"],
+            "name": str(others["dataset"]),
+            "fingerprint": str(others["dataset_fingerprint"]),
             "split_fingerprint": others.get("split_fingerprint"),
             "test_fingerprint": others.get("test_fingerprint"),
         },
         "git": git | ({"dirty": str(git["dirty"]).lower() == "true"} if "dirty" in git else {}),
-        "machine": machine | ({"cores": int(machine["cores"])} if "cores" in machine else {}),
+        "machine": machine | counted,
         "packages": {name: named[name] for name in provenance.packages() if name in named},
         **{name: others[name] for name in ("code_fingerprint", "python", "compiled") if name in others},
-        **({"threads": int(others["threads"])} if "threads" in others else {}),
+        **({"threads": _whole(which, "threads", others["threads"])} if "threads" in others else {}),
     }
+
+
+def _whole(which: str, name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f"{which}: {name} = {value!r}: should be a whole number") from None
 
 
 def _part(others: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def train_and_evaluate(
         model = (build_model or models.build_model)(get_parameter, image_shape, classes)
         trainer.compile_model(model, get_parameter)
         tracker.set_model_graph(model.to_json())
-        checkpoint = checkpoints.read_checkpoint(directory.checkpoints)
+        checkpoint = checkpoints.read_checkpoint(directory.checkpoints, console.notice)
         if checkpoint:
             checkpoints.restore(checkpoint, model)
             console.say(f"resumed after epoch {checkpoint.epochs}")

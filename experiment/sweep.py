@@ -6,12 +6,13 @@ import dataclasses
 import importlib.util
 import os
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiment import compare, data, image_folder, report, sweep_ranking, tracking
 from experiment.console import Console
+from experiment.listing import read_records
 from experiment.run import open_set, resolve
 from experiment.rundir import write_json
 from experiment.sweep_file import read_sweep
@@ -109,13 +110,17 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
     return summary
 
 
-def _write_comparison(plan: Plan, summary: Mapping[str, Any]) -> str | None:
-    """Write the page that compares a sweep's runs, best first; return its path, None without the extra."""
+def _write_comparison(plan: Plan, summary: dict[str, Any]) -> str | None:
+    """Write the page that compares a sweep's runs, best first; return its path, None without the extra.
+
+    A run of which a file is damaged is left out, and that is among the summary's errors.
+    """
     keys = [key for row in summary["ranking"] if row["score"] is not None for key in row["keys"]]
     page = plan.folder / "comparison.html"
     try:
         report.check_installed()
-        records = [compare.load_run(key, plan.runs) for key in keys]
+        records, problems = read_records(plan.runs / key for key in keys)
+        summary["errors"] += problems
         report.write_report(compare.compare_runs(records, metric=plan.sweep.spec.metric), page)
     except ValueError:
         return None
@@ -157,11 +162,11 @@ def _check_given(given: Params, sweep: Sweep, used: Collection[str], settings: S
 
 def _locate(base: Params) -> Params:
     """Return the parameters with where the data lies, absolute; a folder of pictures ends in a slash."""
-    path = Path(base.dataset).expanduser()
-    if not path.exists():
+    path = os.path.expanduser(base.dataset)
+    if not os.path.exists(path):
         return base
     slash = "/" if image_folder.is_image_folder(base.dataset) else ""
-    return base.model_copy(update={"dataset": f"{path.absolute()}{slash}"})
+    return base.model_copy(update={"dataset": f"{Path(path).absolute()}{slash}"})
 
 
 def _load(base: Params, settings: Settings) -> tuple[Params, str, data.Arrays | None]:

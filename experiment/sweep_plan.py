@@ -11,17 +11,28 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from filelock import FileLock, Timeout
+from pydantic import Field
 
 from experiment.attempts import Outcome, settle
+from experiment.files import DamagedFile, Number, Scalar, Schema, Seconds
 from experiment.rundir import read_json, write_json
 from experiment.sweep_points import Point, Sweep, parameters
 from experiment.trial import Trial
 from params.spec import Params
 
 LENGTHS = ("maxCombo", "retryLimit", "retryAssignLimit")
+
+
+class _Stored(Schema):
+    """What of ``sweep.json`` is read again."""
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{10}-[0-9a-f]{8}$")]
+    created: Seconds
+    points: list[dict[str, Scalar]]
+    asked: list[dict[str, Number]]
 
 
 class Plan:
@@ -37,6 +48,9 @@ class Plan:
         runs: the folder of run directories.
         repeats: runs of each point.
         scheduler: None, or asha.
+
+    Raises:
+        ValueError: the file is there and damaged.
     """
 
     def __init__(
@@ -56,11 +70,28 @@ class Plan:
         name = re.sub(r"[^\w.-]+", "-", sweep.name)[:40]
         self.folder = runs / "sweeps" / f"{name}-{digest[:10]}"
         self.file = self.folder / "sweep.json"
-        stored = read_json(self.file) if self.file.exists() else {}
+        stored = self._read() if self.file.exists() else {}
         self.id: str = stored.get("id") or f"{digest[:10]}-{os.urandom(4).hex()}"
         self.points: list[Point] = stored.get("points", [])
         self.asked: list[Mapping[str, Any]] = stored.get("asked", [])
         self._facts = {"created": stored.get("created", time.time()), "scheduler": scheduler}
+
+    def _read(self) -> dict[str, Any]:
+        """Read the file.
+
+        Raises:
+            DamagedFile: it is not what ``save`` writes.
+        """
+        stored = read_json(self.file, _Stored)
+        points, asked = stored["points"], stored["asked"]
+        try:
+            if asked and len(asked) != len(points):
+                raise ValueError(f"it has {len(points)} points, and {len(asked)} were asked for")
+            for point in points:
+                parameters(point, self.base)
+        except ValueError as error:
+            raise DamagedFile(f"'{self.file}': {error}") from None
+        return stored
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:

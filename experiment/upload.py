@@ -19,7 +19,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from experiment import archives, tracking
-from experiment.rundir import RunDirectory, read_json, write_json
+from experiment.files import Schema, Seconds
+from experiment.rundir import DamagedFile, RunDirectory, read_json, read_run, write_json
 
 READ_BACK_SECONDS = 30.0
 SENDER_SECONDS = 120.0
@@ -65,14 +66,19 @@ def upload(
         its ``url`` is the run's page, which ``run.json`` then names, too.
 
     Raises:
-        ValueError: the run is alive, was not tracked, or there is no API key or no answer from Comet.
+        ValueError: the run is alive, damaged, was not tracked, or cannot be written to; or there is no API
+            key or no answer from Comet.
     """
     with directory.exclusive():
-        run = read_json(directory.run_file)
+        run = read_run(directory.path)
         if run["mode"] == tracking.DISABLED:
             raise ValueError(f"run {directory.key[:12]} was not tracked (--mode disabled): nothing to upload")
         if archives.check_archive(directory.archive):
-            archives.build_archive(directory)
+            try:
+                archives.build_archive(directory)
+            except OSError as error:
+                reason = error.strerror or error
+                raise ValueError(f"'{directory.archive}' cannot be written: {reason}") from None
         messages = list(archives.archived_messages(directory.archive))
         try:
             with FileLock(_sending(directory), timeout=SENDER_SECONDS):
@@ -82,7 +88,7 @@ def upload(
         missing = _missing(messages, has, directory.archive)
         if missing or has is None:
             say(f"run {directory.key[:12]}: sending {len(missing)} of {len(messages)} messages")
-            destination = (workspace or run["workspace"], project or run["project"])
+            destination = (workspace or run.get("workspace"), project or run.get("project"))
             _send(directory, missing, "create" if has is None else "get", destination)
             missing, has = _wait_until_there(directory, messages, READ_BACK_SECONDS)
         ledger = _write_ledger(directory, messages, missing, has)
@@ -103,12 +109,27 @@ def verify(directory: RunDirectory, seconds: float) -> dict[str, Any]:
     return _write_ledger(directory, messages, *_wait_until_there(directory, messages, seconds))
 
 
+class _Ledger(Schema):
+    """What of ``comet/upload.json`` is read."""
+
+    verified: bool
+    uploaded: Seconds
+
+
 def is_verified(directory: RunDirectory) -> bool:
-    """Tell whether all of a run was read back from Comet since the run last ended."""
-    if not directory.upload_file.exists():
+    """Tell whether all of a run was read back from Comet since the run last ended.
+
+    A ledger that is damaged proves nothing: then the run is verified anew, which sends nothing twice.
+
+    Raises:
+        DamagedFile: the run's own file is damaged.
+    """
+    ended = read_run(directory.path).get("ended")
+    try:
+        ledger = read_json(directory.upload_file, _Ledger)
+    except DamagedFile:
         return False
-    ledger = read_json(directory.upload_file)
-    return ledger["verified"] and ledger["uploaded"] >= (read_json(directory.run_file)["ended"] or math.inf)
+    return ledger["verified"] and ledger["uploaded"] >= (ended or math.inf)
 
 
 def counted(ledger: Mapping[str, Any]) -> str:
@@ -188,13 +209,13 @@ def _missing(
     for message in messages:
         payload, kind = message["payload"], message["type"]
         if kind == "parameter_msg":
-            there = payload["param"]["paramName"] in has.parameters
+            there = _parameter(payload) in has.parameters
         elif kind == "log_other":
             there = payload["key"] in has.others
         elif kind == "metric_msg":
             there = (_shown_name(payload), _step(payload["metric"].get("step"))) in has.points
         elif kind == "file_upload":
-            details = payload["additional_params"]
+            details = payload.get("additional_params") or {}
             identity = (details.get("fileName") or details.get("figName"), sizes[payload["file_path"]])
             there = (details.get("assetId") or details.get("imageId")) in has.assets or identity in has.assets
         else:
@@ -202,6 +223,10 @@ def _missing(
         if not there:
             missing.append(message)
     return missing
+
+
+def _parameter(payload: dict[str, Any]) -> str:
+    return (payload.get("param") or payload["params"])["paramName"]
 
 
 def _shown_name(payload: dict[str, Any]) -> str:
@@ -212,9 +237,9 @@ def _shown_name(payload: dict[str, Any]) -> str:
 
 def _describe(message: archives.Message) -> str:
     payload = message["payload"]
-    details = payload.get("additional_params", {})
+    details = payload.get("additional_params") or {}
     return {
-        "parameter_msg": lambda: f"parameter {payload['param']['paramName']}",
+        "parameter_msg": lambda: f"parameter {_parameter(payload)}",
         "metric_msg": lambda: f"metric {_shown_name(payload)}",
         "log_other": lambda: f"other {payload['key']}",
         "file_upload": lambda: f"asset {details.get('fileName') or details.get('figName')}",
@@ -232,11 +257,11 @@ def _send(
         part = Path(folder) / f"{directory.key}.zip"
         with zipfile.ZipFile(directory.archive) as whole, zipfile.ZipFile(part, "w") as archive:
             described = json.loads(whole.read("experiment.json")) | {"resume_strategy": strategy}
-            archive.writestr("experiment.json", json.dumps(described))
-            archive.writestr("messages.json", "".join(json.dumps(message) + "\n" for message in messages))
+            archives.write_member(archive, "experiment.json", json.dumps(described))
+            archives.write_messages(archive, messages)
             for message in messages:
                 if file := message["payload"].get("file_path"):
-                    with whole.open(file) as source, archive.open(file, "w") as target:
+                    with whole.open(file) as source, archive.open(file, "w", force_zip64=True) as target:
                         shutil.copyfileobj(source, target)
         flags = [
             part

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from experiment.rundir import list_runs, read_json
+from experiment.find import list_runs
+from experiment.rundir import read_json
 
 
 def write(folder, parameters, name="sweep.json", **content) -> Path:

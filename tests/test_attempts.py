@@ -19,7 +19,15 @@ def write_run(runs, trial, status, losses=(0.5, 0.4), accuracies=(0.7, 0.6), **f
     directory.create()
     process = {"pid": 1, "host": "h", "since": 100.0}
     run = {"key": trial.key, "status": status, "error": None, "process": process, "sweep": trial.facts()}
-    run |= {"project": "p", "workspace": None, "tags": [], "started": 100.0, "ended": None}
+    run |= {
+        "name": "n",
+        "mode": "offline",
+        "project": "p",
+        "workspace": None,
+        "tags": [],
+        "started": 100.0,
+        "ended": None,
+    }
     write_json(directory.run_file, run | fields)
     write_json(directory.params_file, {})
     lines = []

@@ -15,6 +15,7 @@ from experiment import tracking
 from experiment.comet_archive import read_archive
 from experiment.compare import compare_runs, load_run
 from experiment.compare_tables import as_json, as_text, verdict_text
+from experiment.find import Runs
 from experiment.listing import read_runs
 from experiment.rundir import read_record
 from tests.conftest import run_python
@@ -122,7 +123,7 @@ def test_the_same_value_as_text_is_no_difference(tmp_path):
 def test_a_table_holds_best_and_last_epoch_and_deltas_against_the_baseline(tmp_path):
     make_run(tmp_path, "a", 0.90, losses=(0.5, 0.2, 0.3))
     make_run(tmp_path, "b", 0.95, losses=(0.5, 0.4, 0.1))
-    told = as_json(compare_runs(read_runs(tmp_path)[0], baseline=load_run("b", tmp_path)))
+    told = as_json(compare_runs(read_runs(tmp_path)[0], baseline=load_run("b", Runs(tmp_path))))
     first = next(run for run in told["runs"] if run["name"] == "a")
     assert (first["best epoch"], first["best val_loss"], first["last val_loss"]) == (2, 0.2, 0.3)
     deltas = [first[f"delta {name}"] for name in ("test_accuracy", "best val_loss", "last val_loss")]
@@ -225,7 +226,7 @@ def test_another_code_is_another_group(tmp_path):
 def test_two_single_runs_are_compared_example_by_example(tmp_path):
     make_run(tmp_path, "a", predicted=with_mistakes(*range(5)), layer_1_size=1)
     make_run(tmp_path, "b", predicted=with_mistakes(*range(3, 30)), layer_1_size=2)
-    (found,) = compare_runs([load_run(name, tmp_path) for name in "ab"]).verdicts
+    (found,) = compare_runs([load_run(name, Runs(tmp_path)) for name in "ab"]).verdicts
     assert (found.test, found.verdict) == ("McNemar", "better")
     assert found.difference == pytest.approx((25 - 3) / 200)
     assert "25 only the first got right, 3 the second" in found.reason
@@ -288,7 +289,7 @@ def test_a_run_that_did_not_finish_shows_what_it_had_and_joins_no_group(tmp_path
 
 def test_a_run_that_is_named_twice_counts_once(tmp_path):
     make_run(tmp_path, "a")
-    compared = compare_runs([load_run("a", tmp_path), load_run("a", tmp_path)])
+    compared = compare_runs([load_run("a", Runs(tmp_path)), load_run("a", Runs(tmp_path))])
     assert len(compared.records) == 1
     assert any("named more than once" in warning for warning in compared.warnings)
 

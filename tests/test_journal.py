@@ -96,6 +96,7 @@ def test_segments_in_any_order_and_overlap_give_each_point_once(points, data, da
             "tags": [],
             "workspace": None,
             "project": "p",
+            "mode": "offline",
         }
         times = {"started": 1.0, "ended": 2.0, "status": "running", "error": None}
         write_json(directory.run_file, described | times)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from experiment import archives, tracking
-from experiment.rundir import RunDirectory, read_json, read_metrics, waiting_runs
+from experiment.find import waiting_runs
+from experiment.rundir import RunDirectory, read_json, read_metrics
 from tests.writer import PARAMS, write
 
 KILLS = 30

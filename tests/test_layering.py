@@ -29,26 +29,31 @@ ALLOWED = {
     "experiment.provenance": set(),
     "experiment.tracking": {"experiment.command_line"},
     "experiment.console": {"experiment.provenance"},
-    "experiment.predictions": set(),
+    "experiment.files": {"params.load"},
+    "experiment.predictions": {"experiment.files"},
     "experiment.statistics": set(),
-    "experiment.rundir": {"experiment.predictions"},
+    "experiment.journal": {"experiment.files"},
+    "experiment.rundir": {"experiment.files", "experiment.journal", "experiment.predictions"},
+    "experiment.find": {"experiment.rundir"},
     "experiment.curves": {"experiment.rundir"},
-    "experiment.comet_archive": {"experiment.curves", "experiment.predictions", "experiment.rundir"},
+    "experiment.comet_archive": {
+        *("experiment.curves", "experiment.files", "experiment.predictions", "experiment.rundir"),
+    },
     "experiment.online": {
         *("experiment.comet_archive", "experiment.curves", "experiment.predictions"),
         *("experiment.rundir", "experiment.tracking"),
     },
     "experiment.text_table": set(),
     "experiment.listing": {
-        *("experiment.comet_archive", "experiment.curves", "experiment.rundir", "experiment.text_table"),
-        "params.spec",
+        *("experiment.comet_archive", "experiment.curves", "experiment.find", "experiment.rundir"),
+        *("experiment.text_table", "params.spec"),
     },
     "experiment.groups": {"experiment.rundir", "experiment.statistics", "experiment.text_table"},
     "experiment.verdicts": {
         *("experiment.groups", "experiment.predictions", "experiment.rundir", "experiment.statistics"),
     },
     "experiment.compare": {
-        *("experiment.comet_archive", "experiment.curves", "experiment.groups"),
+        *("experiment.comet_archive", "experiment.curves", "experiment.find", "experiment.groups"),
         *("experiment.rundir", "experiment.verdicts"),
     },
     "experiment.compare_tables": {
@@ -62,8 +67,8 @@ ALLOWED = {
         *("experiment.importance", "experiment.predictions", "experiment.report_mistakes"),
         *("experiment.rundir", "experiment.verdicts"),
     },
-    "experiment.checkpoints": {"experiment.rundir"},
-    "experiment.archives": {"experiment.rundir"},
+    "experiment.checkpoints": {"experiment.files", "experiment.rundir"},
+    "experiment.archives": {"experiment.files", "experiment.rundir"},
     "experiment.memory": set(),
     "experiment.trial": set(),
     "experiment.options": {"experiment.tracking", "experiment.trial", "params.words"},
@@ -75,8 +80,8 @@ ALLOWED = {
         "params.words",
     },
     "experiment.sweep_plan": {
-        *("experiment.attempts", "experiment.rundir", "experiment.sweep_points", "experiment.trial"),
-        "params.spec",
+        *("experiment.attempts", "experiment.files", "experiment.rundir", "experiment.sweep_points"),
+        *("experiment.trial", "params.spec"),
     },
     "experiment.command_line": {"params.words"},
     "experiment.train_options": {"experiment.command_line", "params.load", "params.spec"},
@@ -93,8 +98,8 @@ ALLOWED = {
         *("experiment.checkpoints", "experiment.console", "experiment.rundir", "experiment.tracking"),
     },
     "experiment.original": {
-        *("experiment.archives", "experiment.comet_archive", "experiment.online", "experiment.provenance"),
-        "experiment.rundir",
+        *("experiment.archives", "experiment.comet_archive", "experiment.find", "experiment.online"),
+        *("experiment.predictions", "experiment.provenance", "experiment.rundir"),
     },
     "experiment.rerun": {
         *("experiment.data", "experiment.original", "experiment.provenance", "experiment.rundir"),
@@ -111,7 +116,9 @@ ALLOWED = {
         ),
         *("experiment.rundir", "experiment.trainer"),
     },
-    "experiment.upload": {"experiment.archives", "experiment.rundir", "experiment.tracking"},
+    "experiment.upload": {
+        *("experiment.archives", "experiment.files", "experiment.rundir", "experiment.tracking"),
+    },
     "experiment.lifecycle": {
         *("experiment.archives", "experiment.command_line", "experiment.console", "experiment.provenance"),
         *("experiment.rundir", "experiment.tracking", "experiment.upload"),

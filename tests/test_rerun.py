@@ -16,7 +16,8 @@ import pytest
 import train
 from experiment import original, provenance, rerun, upload, verdict
 from experiment.archives import archived_messages
-from experiment.rundir import RunDirectory, list_runs, read_json, read_metrics, write_json
+from experiment.find import list_runs
+from experiment.rundir import RunDirectory, read_json, read_metrics, write_json
 from tests.comet_server import CometServer
 from tests.conftest import ROOT, run_python
 

@@ -9,7 +9,8 @@ import pytest
 
 from experiment import data
 from experiment.archives import archived_messages, check_archive
-from experiment.rundir import list_runs, read_json
+from experiment.find import list_runs
+from experiment.rundir import read_json
 from experiment.sweep_file import read_sweep
 from experiment.sweep_plan import Plan
 from experiment.sweep_points import points

@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 
@@ -16,6 +17,16 @@ def leave(code: int) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+def end(main: Callable[[], int]) -> NoReturn:
+    """Run a command and end the process with its exit code; what it printed is out before."""
+    try:
+        code: Any = main()
+    except SystemExit as ending:
+        code = ending.code
+    sys.stdout.flush()
+    sys.exit(code)
 
 
 class Parser(argparse.ArgumentParser):

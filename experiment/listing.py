@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from experiment import streams
 from experiment.curves import results_of
 from experiment.rundir import RUNNING, RunDirectory, RunRecord, find_run, list_runs, plain_json, read_record
 from experiment.text_table import format_table, printable
@@ -26,7 +26,7 @@ def list_command(options: argparse.Namespace) -> int:
     defaults = _defaults()
     rows = [_row(record, defaults) for record in reversed(records)]
     if options.json:
-        print(json.dumps(plain_json(rows), ensure_ascii=False))
+        streams.print_json(plain_json(rows))
     elif not rows:
         print(f"no runs in {options.runs}", file=sys.stderr)
     else:
@@ -55,7 +55,7 @@ def show_command(options: argparse.Namespace) -> int:
         record = read_record(find_run(options.runs, options.run).path)
     whole = {"run": record.run, "params": record.params, "results": record.results}
     if options.json:
-        print(json.dumps(plain_json(whole), ensure_ascii=False))
+        streams.print_json(plain_json(whole))
         return 0
     for title, values in whole.items():
         print(f"{title}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from experiment import streams
 from experiment.console import Console, without_stderr
 from experiment.rundir import find_run
 
@@ -33,7 +33,7 @@ def inspect_command(options: argparse.Namespace) -> int:
         )
     wrong = image_folder.reasons(inspection)
     if options.json:
-        print(json.dumps(image_report.facts(inspection), ensure_ascii=False))
+        streams.print_json(image_report.facts(inspection))
     else:
         print(image_report.describe(inspection))
         print("\n  ".join([f"{len(wrong)} thing(s) wrong:", *wrong]) if wrong else "fit to train on")
@@ -70,7 +70,7 @@ def predict_command(options: argparse.Namespace) -> int:
             named = (f"{each['class']} {each['probability']:.1%}" for each in result["classes"])
             print(f"{result['image']}  {'  '.join(named)}", flush=True)
     if options.json:
-        print(json.dumps(results, ensure_ascii=False))
+        streams.print_json(results)
     return 1 if any("error" in result for result in results) else 0
 
 
@@ -90,5 +90,8 @@ def export_command(options: argparse.Namespace) -> int:
     except export.ExportFailed as failure:
         print(f"python -m experiment: {failure}", file=sys.stderr)
         return 1
-    print(json.dumps(figures, ensure_ascii=False) if options.json else export.describe(figures))
+    if options.json:
+        streams.print_json(figures)
+    else:
+        print(export.describe(figures))
     return 0

@@ -10,7 +10,9 @@ ALLOWED = {
     "params.spec": set(),
     "params.load": {"params.spec"},
     "experiment.array_files": set(),
-    "experiment.data": {"experiment.array_files"},
+    "experiment.streams": set(),
+    "experiment.environment": set(),
+    "experiment.data": {"experiment.array_files", "experiment.streams"},
     "experiment.images": set(),
     "experiment.image_cache": {"experiment.images", "experiment.provenance", "experiment.rundir"},
     "experiment.image_folder": {
@@ -26,8 +28,9 @@ ALLOWED = {
     "experiment.models": set(),
     "experiment.figures": set(),
     "experiment.provenance": set(),
-    "experiment.tracking": set(),
-    "experiment.console": {"experiment.provenance"},
+    "experiment.comet_settings": {"experiment.environment"},
+    "experiment.tracking": {"experiment.comet_settings"},
+    "experiment.console": {"experiment.provenance", "experiment.streams"},
     "experiment.predictions": set(),
     "experiment.statistics": set(),
     "experiment.rundir": {"experiment.predictions"},
@@ -35,12 +38,12 @@ ALLOWED = {
     "experiment.comet_archive": {"experiment.curves", "experiment.predictions", "experiment.rundir"},
     "experiment.online": {
         *("experiment.comet_archive", "experiment.curves", "experiment.predictions"),
-        *("experiment.rundir", "experiment.tracking"),
+        *("experiment.rundir", "experiment.streams", "experiment.tracking"),
     },
     "experiment.text_table": set(),
     "experiment.listing": {
-        *("experiment.comet_archive", "experiment.curves", "experiment.rundir", "experiment.text_table"),
-        "params.spec",
+        *("experiment.comet_archive", "experiment.curves", "experiment.rundir", "experiment.streams"),
+        *("experiment.text_table", "params.spec"),
     },
     "experiment.groups": {"experiment.rundir", "experiment.statistics", "experiment.text_table"},
     "experiment.verdicts": {

@@ -101,7 +101,7 @@ def train_and_evaluate(
     if not data.splits_by_chance(arrays, params.validation):
         values.pop("split-seed", None)
     split = data.split_arrays(arrays, values.__getitem__)
-    facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split, source)}
+    facts = provenance.describe_run(secrets, console.notice) | {"dataset": record.data_facts(split, source)}
     if resume:
         check_resumable(resume, params, facts, console.notice)
     if original:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -23,7 +22,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiment import streams
 from experiment.command_line import command_in, leave
+from experiment.environment import read_environment
 from experiment.train_options import build_parser, check_together, typed
 from params.load import NAMES, check_params, load_params
 from params.spec import Params
@@ -110,7 +111,7 @@ def _original_of(run: Mapping[str, Any]) -> Original | None:
 
 def _rerun(options: argparse.Namespace, flags: dict[str, str]) -> int:
     """Repeat a run with its own parameters, but for those given as flags."""
-    _read_environment()
+    read_environment()
     from experiment import original, rerun
 
     if options.params:
@@ -120,16 +121,9 @@ def _rerun(options: argparse.Namespace, flags: dict[str, str]) -> int:
     return _train(rerun.parameters(found, flags), options, original=found)
 
 
-def _read_environment() -> None:
-    """Take in ``.env``."""
-    from dotenv import find_dotenv, load_dotenv
-
-    load_dotenv(find_dotenv(usecwd=True))
-
-
 def _sweep(params: Params, options: argparse.Namespace) -> int:
     """Run a sweep, or what is left of it; a signal ends it in order."""
-    _read_environment()
+    read_environment()
     from experiment import sweep, sweep_ranking
     from experiment.lifecycle import signal_name
 
@@ -162,7 +156,7 @@ def _sweep(params: Params, options: argparse.Namespace) -> int:
     if not options.quiet:
         sweep_ranking.describe(summary)
     if options.json:
-        print(json.dumps(summary, ensure_ascii=False), flush=True)
+        streams.print_json(summary)
     if received:
         print(
             f"train.py: interrupted by {signal_name(received[0])}; the same command goes on", file=sys.stderr
@@ -178,7 +172,7 @@ def _train(
     original: Original | None = None,
 ) -> int:
     """Train once, with signals turned into an orderly end."""
-    _read_environment()
+    read_environment()
     from experiment import record, run
     from experiment.find import waiting_runs
     from experiment.lifecycle import Interrupted, RunFailed
@@ -215,7 +209,7 @@ def _train(
     if not options.quiet:
         print(record.describe(summary, params.model_file), file=sys.stderr)
     if options.json:
-        print(json.dumps(summary, ensure_ascii=False), flush=True)
+        streams.print_json(summary)
     return 1 if summary.get("rerun", {}).get("verdict") == DIFFERENT else 0
 
 
@@ -247,4 +241,5 @@ def _on_first_signal(act: Callable[[int], None]) -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    streams.settle_for_run("train.py")
     leave(main())

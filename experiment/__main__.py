@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiment import compare_command, listing, model_commands
-from experiment.command_line import RUNS, Parser
+from experiment import compare_command, listing, model_commands, streams
+from experiment.command_line import RUNS, Parser, end
+from experiment.environment import read_environment
 from experiment.find import Runs, list_runs
 from experiment.rundir import RUNNING, DamagedFile, RunDirectory, read_run
 
@@ -65,9 +65,7 @@ def recover_command(options: argparse.Namespace) -> int:
 
 def upload_command(options: argparse.Namespace) -> int:
     """Send runs to Comet and verify that they arrived."""
-    from dotenv import find_dotenv, load_dotenv
-
-    load_dotenv(find_dotenv(usecwd=True))
+    read_environment()
     from experiment import upload
 
     ledgers = []
@@ -175,10 +173,11 @@ def _needs_upload(directory: RunDirectory) -> bool:
 
 def _close(options: argparse.Namespace, results: list[Any], nothing: str) -> None:
     if options.json:
-        print(json.dumps(results, ensure_ascii=False))
+        streams.print_json(results)
     elif not results:
         print(nothing, file=sys.stderr)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    streams.settle_for_command("python -m experiment")
+    end(main)

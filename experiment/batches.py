@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from experiment.data import Examples, StoredImages
@@ -46,6 +47,12 @@ class Source:
             return self.gather(images, labels, start + tf.range(size))
         rest: list[Any] = [0] * len(self._shape)
         return tf.slice(images, [start, *rest], [size, *self._shape]), tf.slice(labels, [start], [size])
+
+
+def pixels_of(model: keras.Model, examples: Examples) -> np.ndarray:
+    """Return images as a model takes them: floats in 0–1, shaped as its input."""
+    pixels = examples.images[:].astype(keras.config.floatx()) / 255
+    return pixels.reshape(-1, *input_shape(model, examples))
 
 
 def prepare(images: tf.Tensor, labels: tf.Tensor, classes: int) -> Batch:

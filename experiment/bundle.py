@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from experiment.rundir import write_json
-from params.load import sentence
+from params.words import sentence_of_file
 
 FILE = "bundle.json"
 MOST_LETTERS = 300
@@ -107,4 +107,8 @@ def _sentence(error: ValidationError) -> str:
         return f"{name} is missing"
     if name == "format":
         return f"it is of a format that is not known here: {details['input']!r}"
-    return sentence(name, details)[:MOST_LETTERS] if name else details["msg"].removeprefix("Value error, ")
+    return (
+        sentence_of_file(details, name)[:MOST_LETTERS]
+        if name
+        else details["msg"].removeprefix("Value error, ")
+    )

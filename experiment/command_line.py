@@ -7,7 +7,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +23,16 @@ def leave(code: int) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+def end(main: Callable[[], int]) -> NoReturn:
+    """Run a command and end the process with its exit code; what it printed is out before."""
+    try:
+        code: Any = main()
+    except SystemExit as ending:
+        code = ending.code
+    sys.stdout.flush()
+    sys.exit(code)
 
 
 def command_in(runs: Path, *words: str) -> str:

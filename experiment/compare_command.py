@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiment import streams
+from experiment.environment import read_environment
 from experiment.find import Runs
 from experiment.listing import read_runs
 from experiment.rundir import DamagedFile, RunRecord
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     if options.html:
         report.write_report(comparison, options.html)
     if options.json:
-        print(json.dumps(compare_tables.as_json(comparison), ensure_ascii=False))
+        streams.print_json(compare_tables.as_json(comparison))
     else:
         print(compare_tables.as_text(comparison))
     if online := [record for record in comparison.records if record.run.get("url")]:
@@ -78,9 +79,7 @@ def _load(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list
 
 
 def _load_with_online(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list[RunRecord]:
-    from dotenv import find_dotenv, load_dotenv
-
-    load_dotenv(find_dotenv(usecwd=True))
+    read_environment()
     from experiment import compare, online
 
     found: dict[str, RunRecord] = {}

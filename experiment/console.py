@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from experiment import streams
 from experiment.provenance import redact
 
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -18,15 +19,23 @@ _LIVE = ("loss", "val_loss", "val_accuracy")  # what fits beside a bar on 80 col
 @contextlib.contextmanager
 def without_stderr() -> Iterator[None]:
     """Keep compiled code from writing to stderr; what it wrote is shown after all if an exception follows."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as heard:
+    streams.occupy_descriptors()
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # none, full or closed
+        sys.stderr.flush()
+    with contextlib.ExitStack() as stack:
+        try:
+            heard = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:  # no folder takes it: better a few lines too many than no run
+            yield
+            return
         saved = os.dup(2)
         os.dup2(heard.fileno(), 2)
         try:
             yield
         except BaseException:
             heard.seek(0)
-            os.write(saved, heard.read())
+            with contextlib.suppress(OSError):
+                os.write(saved, heard.read())
             raise
         finally:
             os.dup2(saved, 2)
@@ -70,9 +79,8 @@ class Console:
 
     def start(self, epochs: int, done: int) -> None:
         """Begin to show epochs, of which some may be done already."""
-        if self._quiet or not sys.stderr.isatty():
+        if self._quiet or not streams.is_terminal():
             return
-        from rich.console import Console as Terminal
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
         from rich.table import Column
 
@@ -83,7 +91,7 @@ class Console:
             BarColumn(bar_width=8),
             TextColumn("{task.fields[metrics]}"),
             TimeRemainingColumn(),
-            console=Terminal(stderr=True),
+            console=streams.terminal(),
         )
         self._task = self._progress.add_task("", total=epochs, completed=done, metrics="")
         self._progress.start()
@@ -91,13 +99,12 @@ class Console:
     @contextlib.contextmanager
     def counting(self) -> Iterator[Callable[[str, int, int], None]]:
         """Give a function to be told of what is done, how many are done, of how many: a bar on a terminal."""
-        if self._quiet or not sys.stderr.isatty():
+        if self._quiet or not streams.is_terminal():
             yield lambda title, done, total: None  # noqa: ARG005
             return
-        from rich.console import Console as Terminal
         from rich.progress import Progress
 
-        with Progress(console=Terminal(stderr=True), transient=True) as bar:
+        with Progress(console=streams.terminal(), transient=True) as bar:
             task = bar.add_task("")
             yield lambda title, done, total: bar.update(
                 task, description=f"{title} pictures", completed=done, total=total
@@ -122,4 +129,4 @@ class Console:
         if self._progress:
             self._progress.console.print(text, markup=False, highlight=False)
         else:
-            print(text, file=sys.stderr, flush=True)
+            streams.tell(text)

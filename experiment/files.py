@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from params.load import sentence
+from params.words import sentence_of_file
 
 # What bytes that are no sound file of arrays or zip make their readers raise.
 DAMAGED = (
@@ -121,7 +121,7 @@ def check(content: Mapping[str, Any], where: str, schema: type[BaseModel]) -> No
             raise DamagedFile(f"{where} has no {name}") from None
         if len(repr(details["input"])) > 60:
             details["input"] = f"{str(details['input'])[:60]}…"
-        raise DamagedFile(f"{where}: {sentence(name, details)}") from None
+        raise DamagedFile(f"{where}: {sentence_of_file(details, name)}") from None
 
 
 def _integer(text: str) -> int | float:

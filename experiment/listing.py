@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -11,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from experiment import streams
 from experiment.curves import results_of
 from experiment.find import find_run, list_runs
 from experiment.rundir import RUNNING, RunDirectory, RunRecord, plain_json, read_record
@@ -28,7 +28,7 @@ def list_command(options: argparse.Namespace) -> int:
     defaults = _defaults()
     rows = [_row(record, defaults) for record in reversed(records)]
     if options.json:
-        print(json.dumps(plain_json(rows), ensure_ascii=False))
+        streams.print_json(plain_json(rows))
     elif not rows:
         print(f"no runs in {options.runs}", file=sys.stderr)
     else:
@@ -63,7 +63,7 @@ def show_command(options: argparse.Namespace) -> int:
         record = read_record(find_run(options.runs, options.run).path)
     whole = {"run": record.run, "params": record.params, "results": record.results}
     if options.json:
-        print(json.dumps(plain_json(whole), ensure_ascii=False))
+        streams.print_json(plain_json(whole))
         return 0
     for title, values in whole.items():
         print(f"{title}")

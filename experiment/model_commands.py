@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
+from experiment import streams
 from experiment.console import Console, without_stderr
 from experiment.find import find_run
 from experiment.names import printable
@@ -43,7 +43,7 @@ def inspect_command(options: argparse.Namespace) -> int:
         except ValueError as error:
             wrong = [str(error)]
     if options.json:
-        print(json.dumps(image_report.facts(inspection, split), ensure_ascii=False))
+        streams.print_json(image_report.facts(inspection, split))
     else:
         print(image_report.describe(inspection))
         if split:
@@ -87,7 +87,7 @@ def predict_command(options: argparse.Namespace) -> int:
             named = (f"{printable(each['class'])} {each['probability']:.1%}" for each in result["classes"])
             print(f"{image}  {'  '.join(named)}", flush=True)
     if options.json:
-        print(json.dumps(results, ensure_ascii=False))
+        streams.print_json(results)
     return 1 if any("error" in result for result in results) else 0
 
 
@@ -107,5 +107,8 @@ def export_command(options: argparse.Namespace) -> int:
     except export.ExportFailed as failure:
         print(f"python -m experiment: {failure}", file=sys.stderr)
         return 1
-    print(json.dumps(figures, ensure_ascii=False) if options.json else export.describe(figures))
+    if options.json:
+        streams.print_json(figures)
+    else:
+        print(export.describe(figures))
     return 0

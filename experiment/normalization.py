@@ -1,9 +1,9 @@
 """BatchNormalization's statistics, taken from the training set just before each validation.
 
-Keras keeps running averages that begin at mean 0 and variance 1 and forget them by 1 % a step. Before some 500
-steps they are still far from the truth: a network that is right in training fails in validation and test.
+Keras keeps running averages, which begin at mean 0 and variance 1 and forget 1 % of that a step. For some 500
+steps they are far from the truth: a network that is right in training then fails in validation and test.
 Averages over fresh batches, at the weights as they are, are right after few steps and after many (Wu and
-Johnson, "Rethinking 'Batch' in BatchNorm", 2021, call it precise batch normalization).
+Johnson, "Rethinking 'Batch' in BatchNorm", 2021, call this precise batch normalization).
 """
 
 from __future__ import annotations
@@ -24,13 +24,11 @@ EXAMPLES = 2048
 class PopulationStatistics(keras.callbacks.Callback):
     """Set the moving mean and variance of each BatchNormalization layer before each validation.
 
-    A frozen layer keeps its own. The same examples are taken each time: a resumed run sees what an unbroken one
-    sees.
+    A frozen layer keeps its own. The examples are the same each time, so a resumed run equals an unbroken one.
 
     Args:
         examples: the training set.
-        batch_size: examples a batch, as in training: normalized by a batch of another size, later layers would
-            see other values.
+        batch_size: examples a batch, as in training.
         seed: draws the examples.
     """
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import io
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from experiment import tracking
+from experiment import streams, tracking
 from experiment.comet_archive import PREDICTIONS, UNKNOWN, facts_from_others
 from experiment.curves import collect_curves, points_of, summarize_curves
 from experiment.predictions import Predictions, read_predictions
@@ -30,7 +29,7 @@ class Server:
         place: what is asked for, as sentences name it: WORKSPACE/PROJECT, or a run's key.
 
     Raises:
-        ValueError: there is no API key.
+        ValueError: there is no API key, or the server's address is none.
     """
 
     def __init__(self, place: str) -> None:
@@ -42,6 +41,7 @@ class Server:
             )
         self.place = place
         self._requests = 0
+        tracking.server_address()
         self.api = self.ask(lambda: tracking.import_comet().API(api_key=key, cache=False))
 
     def ask(self, function: Callable[[], Any]) -> Any:
@@ -67,7 +67,7 @@ class Server:
         headers = response.headers
         wanted = headers.get("Retry-After") or headers.get("Retry-After-Custom") or ""
         seconds = min(float(wanted), 600.0) if wanted.isdigit() else RETRY_SECONDS
-        print(f"Comet asks to wait {seconds:.0f} s", file=sys.stderr)
+        streams.tell(f"Comet asks to wait {seconds:.0f} s")
         time.sleep(seconds)
 
     def _sentence(self, error: Exception) -> str:
@@ -130,12 +130,11 @@ def _choose(found: Iterable[Any], name: str, place: str) -> Any:
 
 def _shown(found: Sequence[Any]) -> Iterable[Any]:
     """Yield each with a progress bar, where somebody looks."""
-    if not sys.stderr.isatty():
+    if not streams.is_terminal():
         return found
-    from rich.console import Console
     from rich.progress import track
 
-    return track(found, "reading from Comet", console=Console(stderr=True), transient=True)
+    return track(found, "reading from Comet", console=streams.terminal(), transient=True)
 
 
 def _read(server: Server, experiment: Any, with_tags: bool) -> RunRecord:

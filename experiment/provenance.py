@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 REDACTED = "[redacted]"
 PATCH_BYTES = 5_000_000
+GIT_SECONDS = 5.0  # for all that a run asks of git together
+NO_ANSWER = f"git does not answer within {GIT_SECONDS:.0f} s: the run's record lacks what it did not tell"
 
 # Shapes that GitHub's and GitLab's secret scanners look for, and credentials inside URLs.
 _TOKENS = re.compile(
@@ -41,12 +46,20 @@ def redact(text: str, secrets: Iterable[str | None] = ()) -> str:
     return _ASSIGNMENTS.sub(rf"\1{REDACTED}", _TOKENS.sub(REDACTED, text))
 
 
-def describe_run(secrets: Iterable[str | None] = ()) -> dict[str, Any]:
-    """Describe the code, packages, machine and command line of this process, redacted."""
+def describe_run(
+    secrets: Iterable[str | None] = (), notify: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Describe the code, packages, machine and command line of this process, redacted.
+
+    ``notify`` is called with a sentence where git does not answer.
+    """
     secrets = tuple(secrets)
+    git = git_facts(secrets)
+    if notify and git_hangs():
+        notify(NO_ANSWER)
     return {
         "command": [redact(part, secrets) for part in _command_line()],
-        "git": git_facts(secrets),
+        "git": git,
         "code_fingerprint": code_fingerprint(),
         "packages": packages(),
         "python": platform.python_version(),
@@ -64,16 +77,26 @@ def cores() -> int:
 
 
 def git_facts(secrets: Iterable[str | None] = ()) -> dict[str, Any]:
-    """Return commit, branch, remote (redacted) and whether tracked files were changed; {} without git."""
+    """Return commit, branch, remote (redacted) and whether tracked files were changed.
+
+    {} without git; what it does not tell in time is left out.
+    """
+    _git_patience.begin()
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}
-    return {
+    facts = {
         "commit": commit.strip(),
         "branch": (_git("rev-parse", "--abbrev-ref", "HEAD") or "").strip(),
         "origin": redact((_git("config", "--get", "remote.origin.url") or "").strip(), secrets),
-        "dirty": bool((_git("status", "--porcelain", "--untracked-files=no") or "").strip()),
     }
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return facts if changes is None else facts | {"dirty": bool(changes.strip())}
+
+
+def git_hangs() -> bool:
+    """Tell whether git did not answer in time; this process does not ask it again then."""
+    return _git_patience.is_over
 
 
 def git_patch(secrets: Iterable[str | None] = ()) -> str:
@@ -109,12 +132,18 @@ def restored_fingerprint(commit: str, patch: str) -> str:
     """
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": f"{folder}/index"}
-        if _git("read-tree", commit, **index) is None:
-            raise ValueError(f"commit {commit[:12]} is not in this repository")
-        if patch and _git("apply", "--cached", "-", text=patch, **index) is None:
-            raise ValueError(f"its uncommitted changes no longer apply to commit {commit[:12]}")
         tree = Path(folder) / "tree"
-        _git("checkout-index", "--all", f"--prefix={tree}/", **index)
+        for reason, text, arguments in (
+            (f"commit {commit[:12]} is not in this repository", None, ["read-tree", commit]),
+            (
+                f"its uncommitted changes no longer apply to commit {commit[:12]}",
+                patch,
+                ["apply", "--cached", "-"],
+            ),
+            ("there is no space for its files", None, ["checkout-index", "--all", f"--prefix={tree}/"]),
+        ):
+            if text != "" and _git(*arguments, text=text, **index) is None:
+                raise ValueError("git does not answer" if git_hangs() else reason)
         return code_fingerprint(tree)
 
 
@@ -145,20 +174,58 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
+class _Patience:
+    """How long git may still take: GIT_SECONDS for a run, and nothing more once it was too slow."""
+
+    def __init__(self) -> None:
+        self.seconds = GIT_SECONDS
+        self.is_over = False
+
+    def begin(self) -> None:
+        """Begin with another run."""
+        self.seconds = GIT_SECONDS
+
+
+_git_patience = _Patience()
+
+
 def _git(*arguments: str, text: str | None = None, **variables: str) -> str | None:
-    """Run git where the code lies; None where that is no repository or git is missing."""
-    if not (ROOT / ".git").exists():
+    """Run git where the code lies; None where that is no repository, git is missing or does not answer."""
+    if _git_patience.is_over or not (ROOT / ".git").exists():
         return None  # or git would describe a repository that happens to lie around the installed package
+    began = time.monotonic()
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["git", "-C", str(ROOT), *arguments],
-            input=text,
-            env=os.environ | variables,
-            capture_output=True,
+            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"} | variables,
+            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
+            encoding="utf-8",
             errors="replace",
-            timeout=20,
+            start_new_session=True,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    try:
+        output, _ = process.communicate(text, _git_patience.seconds)
+    except subprocess.TimeoutExpired:
+        _git_patience.is_over = True
+        return None
+    finally:
+        _git_patience.seconds -= time.monotonic() - began
+        if process.poll() is None:
+            _end(process)
+    return output if process.returncode == 0 else None
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a process and its children; one that waits for a dead disk is left to itself."""
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        with contextlib.suppress(OSError):
+            pipe.close()

@@ -76,8 +76,11 @@ def log_inputs(
         }
     )
     tracker.set_pip_packages()
-    if patch := provenance.git_patch((tracking.api_key(),)):
-        tracker.log_asset_data(patch, name="git.patch", step=0)
+    if facts["git"].get("dirty"):
+        if patch := provenance.git_patch((tracking.api_key(),)):
+            tracker.log_asset_data(patch, name="git.patch", step=0)
+        if provenance.git_hangs():
+            tracker.notify(provenance.NO_ANSWER)
     for path in provenance.code_files():
         name = path.relative_to(provenance.ROOT).as_posix()
         if path.suffix == ".py":

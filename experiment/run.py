@@ -93,7 +93,7 @@ def train_and_evaluate(
     split = data.split_arrays(arrays, values.__getitem__)
     if inspection:
         console.say(image_report.describe_split(inspection, split))
-    facts = provenance.describe_run(secrets) | {"dataset": record.data_facts(split, source)}
+    facts = provenance.describe_run(secrets, console.notice) | {"dataset": record.data_facts(split, source)}
     if resume:
         check_resumable(resume, params, facts, console.notice)
     if original:

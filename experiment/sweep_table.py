@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ray import tune
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from experiment import streams
 from experiment.attempts import FINISHED, Outcome
 from experiment.sweep_plan import Plan
 from experiment.trial import Trial
@@ -40,10 +40,10 @@ class Progress(tune.Callback):
         self._running: dict[str, tuple[Trial, dict[str, Any]]] = {}
         self._notices: set[str] = set()
         self._began = time.monotonic()
-        self._console = Console(stderr=True)
+        self._console = streams.terminal()
         self._live = (
             None
-            if quiet or not sys.stderr.isatty()
+            if quiet or not streams.is_terminal()
             else Live(console=self._console, get_renderable=self._render, refresh_per_second=4)
         )
         if self._live:
@@ -102,7 +102,7 @@ class Progress(tune.Callback):
         if self._live:
             self._console.print(text, markup=False, highlight=False)
         else:
-            print(text, file=sys.stderr, flush=True)
+            streams.tell(text)
 
     def _render(self) -> Group:
         done = len(self._outcomes)

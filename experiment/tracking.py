@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import http.client
 import logging
 import os
 import tempfile
@@ -15,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiment.comet_settings import api_key, import_comet, server_address
 from experiment.command_line import command_on
 
 AUTO, ONLINE, OFFLINE, DISABLED = MODES = ("auto", "online", "offline", "disabled")
@@ -22,32 +24,6 @@ PROBE_SECONDS = 3.0
 HANDSHAKE_SECONDS = 5.5
 NAME_CHARACTERS = 100
 PROJECT = "keras-image-classifiers"
-
-# Read by the SDK when it's imported. Its automatic logging sends 315 parameter messages beside 9 real ones,
-# and its error tracking opens connections of its own.
-_SWITCHES = {
-    "COMET_DISABLE_AUTO_LOGGING": "1",
-    "COMET_ERROR_TRACKING_ENABLE": "false",
-    "COMET_INTERNAL_REPORTING": "false",
-    "COMET_DISABLE_ANNOUNCEMENT": "1",
-    # On the console it prints a refused API key in clear; its warnings become notices instead.
-    "COMET_LOGGING_CONSOLE": "CRITICAL",
-    "COMET_LOGGING_PARAMETERS_IGNORE": "keras:verbose,keras:do_validation,keras:validation_steps,"
-    "comet:curr_step,comet:curr_epoch",
-    # Without it, four kinds of network trouble lose the whole run while the exit code stays 0.
-    "COMET_FALLBACK_STREAMER_KEEP_OFFLINE_ZIP": "1",
-}
-# The SDK's defaults wait up to 257 s for a server that never answers.
-_IMPATIENCE = {
-    "COMET_HTTP_SESSION_RETRY_TOTAL": "2",
-    "COMET_HTTP_SESSION_RETRY_BACKOFF_FACTOR": "1",
-    "COMET_GET_OR_ADD_EXPERIMENT_RETRY_TOTAL": "1",
-    "COMET_TIMEOUT_HTTP": "5",
-    "COMET_TIMEOUT_API": "5",
-    "COMET_TIMEOUT_CLEANING": "20",
-    "COMET_TIMEOUT_UPLOAD": "20",
-    "COMET_TIMEOUT_FILE_UPLOAD": "20",
-}
 
 NO_KEY = (
     "mode = 'online' needs a Comet API key and none is set: put COMET_API_KEY=… into .env "
@@ -74,7 +50,7 @@ class Tracker:
     def __init__(self, experiment: Any, mode: str, notify: Callable[[str], None]) -> None:
         self.experiment = experiment
         self.mode = mode
-        self._notify = notify
+        self.notify = notify
 
     @property
     def url(self) -> str | None:
@@ -91,7 +67,7 @@ class Tracker:
             try:
                 return attribute(*arguments, **named)
             except Exception as error:
-                self._notify(f"Comet did not take {name}: {type(error).__name__}: {error}")
+                self.notify(f"Comet did not take {name}: {type(error).__name__}: {error}")
 
         return guarded
 
@@ -137,20 +113,15 @@ def resolve_mode(mode: str) -> str:
     """Turn ``auto`` into online where an API key is configured, else offline.
 
     Raises:
-        ValueError: ``online`` without an API key.
+        ValueError: online without an API key, or with an address that is none.
     """
     if mode == AUTO:
-        return ONLINE if api_key() else OFFLINE
-    if mode == ONLINE and not api_key():
-        raise ValueError(NO_KEY)
+        mode = ONLINE if api_key() else OFFLINE
+    if mode == ONLINE:
+        if not api_key():
+            raise ValueError(NO_KEY)
+        server_address()
     return mode
-
-
-def api_key() -> str | None:
-    """Return the configured API key: environment, ``.env`` or ``~/.comet.config``, as the SDK reads them."""
-    if os.environ.get("COMET_API_KEY"):
-        return os.environ["COMET_API_KEY"]
-    return import_comet().config.get_config()["comet.api_key"] or None
 
 
 def destination(name: str, tags: Sequence[str], workspace: str | None, project: str | None) -> Destination:
@@ -212,8 +183,9 @@ def _start_online(key: str, where: Destination, segment: Path) -> Any:
         ConnectionError: one clause saying why it cannot be.
     """
     comet_ml = import_comet()
-    server = urllib.parse.urljoin(comet_ml.config.get_config()["comet.url_override"], "isAlive/ver")
-    silence = f"Comet's server at {urllib.parse.urlsplit(server).netloc} does not answer"
+    server = urllib.parse.urljoin(server_address(), "isAlive/ver")
+    host = urllib.parse.urlsplit(server).netloc.rpartition("@")[2]
+    silence = f"Comet's server at {host} does not answer"
     probe = _within(PROBE_SECONDS, lambda: _answers(server))
     if not probe or not probe[0]:
         raise ConnectionError(silence)
@@ -317,20 +289,10 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def import_comet() -> Any:
-    """Import the SDK with its automatic logging off and its patience bounded."""
-    os.environ.update(_SWITCHES)
-    for name, value in _IMPATIENCE.items():
-        os.environ.setdefault(name, value)
-    import comet_ml
-
-    return comet_ml
-
-
 def _answers(url: str) -> bool:
     """Tell whether a server answers at all."""
     try:
         with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as response:
             return response.status == 200
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False

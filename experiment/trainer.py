@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from experiment import compiled_epoch, memory
-from experiment.batches import input_shape
+from experiment.batches import input_shape, pixels_of
 from experiment.compiled_epoch import OFF
 from experiment.data import Dataset, Examples, StoredImages
+from experiment.normalization import PopulationStatistics
 
 GetParameter = Callable[[str], Any]
 OnStepLosses = Callable[[int, np.ndarray], None]
@@ -82,7 +83,8 @@ def fit(
     """
     batch_size, seed = get_parameter("batch-size"), get_parameter("seed")
     orders = _orders(seed, len(dataset.train), initial_epoch)
-    callbacks = [*callbacks, _RandomLayersByEpoch(seed)]
+    statistics = PopulationStatistics(dataset.train, batch_size, seed)
+    callbacks = [*callbacks, _RandomLayersByEpoch(seed), statistics]
     compiled, notice = get_parameter("compile"), None
     compiled = compiled_epoch.choose(model) if compiled == "auto" else compiled
     if compiled == compiled_epoch.XLA and isinstance(dataset.train.images, StoredImages):
@@ -151,9 +153,8 @@ def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
 
 def prepare(model: keras.Model, examples: Examples, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return pixels in 0–1, shaped as the model's input, and one-hot targets [N, classes], floats."""
-    kind = keras.config.floatx()
-    pixels = examples.images.astype(kind) / 255
-    return pixels.reshape(-1, *input_shape(model, examples)), np.eye(classes, dtype=kind)[examples.labels]
+    targets = np.eye(classes, dtype=keras.config.floatx())[examples.labels]
+    return pixels_of(model, examples), targets
 
 
 def _compile(

@@ -163,13 +163,14 @@ def _fetch(key: str) -> Holdings | None:
     """Read back what Comet has of a run; None where it has no such run.
 
     Raises:
-        ValueError: there is no API key, it is refused, or Comet does not answer.
+        ValueError: there is no API key, it or the server's address is wrong, or Comet does not answer.
     """
     if not tracking.api_key():
         raise ValueError(
             tracking.NO_KEY.replace("mode = 'online'", "upload").replace(", or take --mode offline", "")
         )
     comet_ml = tracking.import_comet()
+    tracking.server_address()
     try:
         found = comet_ml.API(api_key=tracking.api_key()).get_experiment_by_key(key)
         if found is None:

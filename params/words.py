@@ -36,6 +36,12 @@ def sentence(model: type[BaseModel], details: ErrorDetails, name: str) -> str:
     return refusal(name, details["input"], f"should be {allowed(annotation, rules)}")
 
 
+def sentence_of_file(details: ErrorDetails, name: str) -> str:
+    """Turn pydantic's error about a file of ours into one sentence: its rule, in pydantic's own words."""
+    rule = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return refusal(name, details["input"], "should not be empty" if details["type"] in _EMPTY else rule)
+
+
 def refusal(name: str, value: object, rule: str) -> str:
     """Return the sentence about a value that breaks a rule; of a long value, its beginning."""
     shown = repr(value)

@@ -10,8 +10,9 @@ import pytest
 
 from experiment import record
 from experiment.command_line import command_in, command_on
+from experiment.find import find_run
 from experiment.lifecycle import Interrupted
-from experiment.rundir import RunDirectory, find_run, write_json
+from experiment.rundir import RunDirectory, write_json
 from experiment.train_options import build_parser
 
 KEY = "0123456789abcdef" * 2

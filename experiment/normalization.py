@@ -24,7 +24,7 @@ EXAMPLES = 2048
 class PopulationStatistics(keras.callbacks.Callback):
     """Set the moving mean and variance of each BatchNormalization layer before each validation.
 
-    A frozen layer keeps its own. The examples are the same each time, so a resumed run equals an unbroken one.
+    A frozen layer keeps its own. The examples are always the same, so a resumed run equals an unbroken one.
 
     Args:
         examples: the training set.

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 def leave(code: int) -> NoReturn:
     """End the process now: threads of the SDK that wait for a dead server could hold it for minutes."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # none, full or closed
             stream.flush()
     os._exit(code)
 

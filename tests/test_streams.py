@@ -24,7 +24,8 @@ def run_with(folder, stdout, stderr, *arguments, **variables):
     """Run Python with each stream "kept", "full", "closed", or "unread": a pipe that nobody reads."""
     read, write = os.pipe()
     os.close(read)
-    to = {"kept": subprocess.PIPE, "full": os.open("/dev/full", os.O_WRONLY), "unread": write, "closed": None}
+    full = os.open("/dev/full", os.O_WRONLY)
+    to = {"kept": subprocess.PIPE, "full": full, "unread": write, "closed": None}
     redirections = f"{'>&-' if stdout == 'closed' else ''} {'2>&-' if stderr == 'closed' else ''}"
     try:
         return subprocess.run(
@@ -38,7 +39,7 @@ def run_with(folder, stdout, stderr, *arguments, **variables):
         )
     finally:
         os.close(write)
-        os.close(to["full"])
+        os.close(full)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ PREFIX = 12  # characters of a key that are shown, where they tell it from other
 def leave(code: int) -> NoReturn:
     """End the process now: threads of the SDK that wait for a dead server could hold it for minutes."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # none, full or closed
             stream.flush()
     os._exit(code)
 

@@ -1,7 +1,12 @@
 """Secrets are found; a run's origin is described."""
 
+import contextlib
+import os
+import shutil
 import subprocess
+import time
 
+import psutil
 import pytest
 
 from experiment import provenance
@@ -83,3 +88,49 @@ def test_without_git_there_are_no_git_facts(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     assert provenance.git_facts() == {}
     assert provenance.git_patch() == ""
+
+
+@pytest.fixture
+def hanging_git(repository, tmp_path, monkeypatch):
+    """A git that answers what the file ``answers`` names, and hangs at all else, in a child of its own."""
+    script = tmp_path / "bin" / "git"
+    script.parent.mkdir()
+    script.write_text(
+        f'#!/bin/sh\ncase "$3" in $(cat {tmp_path}/answers)) exec {shutil.which("git")} "$@";; esac\n'
+        f"echo $$ > {tmp_path}/hanging\nsleep 60\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent), prepend=os.pathsep)
+    monkeypatch.setattr(provenance, "GIT_SECONDS", 1.0)
+    monkeypatch.setattr(provenance, "_git_patience", provenance._Patience())
+    return tmp_path
+
+
+@pytest.mark.parametrize("answers", ["none", "rev-parse"])
+def test_a_git_that_hangs_is_waited_for_once_and_told_of(answers, hanging_git):
+    (hanging_git / "answers").write_text(answers)
+    notices: list[str] = []
+    began = time.monotonic()
+    facts = provenance.describe_run(notify=notices.append)
+    assert provenance.git_patch() == ""
+    with pytest.raises(ValueError, match="git does not answer"):
+        provenance.restored_fingerprint("0" * 40, "")
+    assert time.monotonic() - began < 10
+    assert notices == [provenance.NO_ANSWER]
+    assert ("commit" in facts["git"]) == (answers == "rev-parse")
+    assert "dirty" not in facts["git"]
+    assert not _left_of(int((hanging_git / "hanging").read_text()))
+
+
+def _left_of(group: int) -> list[int]:
+    """Return the processes of a group that are alive yet, a moment after they were killed."""
+    deadline = time.monotonic() + 2
+    while True:
+        alive = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                # Where nobody waits for orphans, dead ones stay as zombies.
+                if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                    alive.append(process.pid)
+        if not alive or time.monotonic() > deadline:
+            return alive

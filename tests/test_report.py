@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from experiment import __main__ as command_line
@@ -21,6 +22,7 @@ CHROMIUM = next(
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 FLAGS += ["--disable-sync", "--no-first-run"]
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+FIRST, SECOND = with_mistakes(0, 1, 2, 3, 4), with_mistakes(4, 5)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -49,8 +51,8 @@ def written(tmp_path_factory) -> Path:
                 folder / "runs", name, mean + 0.002 * seed, layer_1_size=width, seed=seed, run_started=seed
             )
     odd: dict[str, Any] = {"run_tags": [EVIL, "数字"], "optimizer": EVIL, "run_started": 10}
-    make_run(folder / "runs", EVIL, 0.8, predicted=with_mistakes(0, 1, 2, 3, 4), **odd)
-    make_run(folder / "runs", "名 & <b>", 0.85, predicted=with_mistakes(4, 5), layer_1_size=8, run_started=11)
+    make_run(folder / "runs", EVIL, 0.8, predicted=FIRST, **odd)
+    make_run(folder / "runs", "名 & <b>", 0.85, predicted=SECOND, layer_1_size=8, run_started=11)
     return write(folder / "runs", folder / "report.html")
 
 
@@ -152,6 +154,28 @@ def test_two_runs_are_compared_example_by_example(page):
     assert page.locator("#only-a .mistake").count() == 1
     row = page.locator("#scores tbody tr").first.locator("td").all_inner_texts()
     assert row[:2] == ["cat", str(int((LABELS == 0).sum()))]
+
+
+def matrix_of(predicted) -> np.ndarray:
+    counts = np.zeros((4, 4), int)
+    np.add.at(counts, (LABELS, predicted), 1)
+    return counts
+
+
+def test_a_matrix_shows_every_number_of_whichever_pair_is_chosen(page):
+    see(page, "confusion-d")
+    runs = {EVIL: matrix_of(FIRST), "名 & <b>": matrix_of(SECOND)}
+    values = {name: page.locator("#first option", has_text=name).get_attribute("value") for name in runs}
+    for first, second in ([EVIL, "名 & <b>"], ["名 & <b>", EVIL], [EVIL, EVIL], [EVIL, "名 & <b>"]):
+        page.select_option("#first", values[first])
+        page.select_option("#second", values[second])
+        a, b = runs[first], runs[second]
+        for chart, matrix in (("confusion-a", a), ("confusion-b", b), ("confusion-d", b - a)):
+            sign = "+" if chart == "confusion-d" else ""
+            meant = [f"{sign}{value}" if value > 0 else str(value) for value in matrix[matrix != 0]]
+            meant += ["0"] * int((np.diag(matrix) == 0).sum())
+            drawn = page.locator(f"#{chart} .heatmap-label text").all_text_contents()
+            assert sorted(drawn) == sorted(meant), chart
 
 
 def test_light_and_dark_are_a_button_apart(page):

@@ -229,9 +229,31 @@ function start() {
 
 // Plotly blocks the page for a second while it starts: the first click shall not wait for that.
 const GRACE = 400; // milliseconds
+let plotlyIsThere = false;
 function loadPlotly() {
+  if (plotlyIsThere) return;
+  plotlyIsThere = true;
   document.head.append(element("script", { textContent: byId("plotly").textContent }));
   Object.keys(SECTIONS).forEach((id) => watcher.observe(byId(id)));
 }
 start();
+// Paper cannot be scrolled: all is drawn before it is printed, light and as wide as a page.
+const PAPER = 980; // pixels across an A4 page that lies
+let shade = null;
+window.addEventListener("beforeprint", () => {
+  loadPlotly();
+  shade = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+  for (const id of Object.keys(SECTIONS)) {
+    watcher.unobserve(byId(id));
+    drawn.add(id);
+    SECTIONS[id]();
+  }
+  document.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.relayout(plot, { width: plot.closest(".three") ? PAPER / 3 : PAPER }));
+});
+window.addEventListener("afterprint", () => {
+  document.documentElement.dataset.theme = shade;
+  document.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.relayout(plot, { width: null }));
+  drawn.forEach(redraw);
+});
 window.addEventListener("load", () => setTimeout(() => whenIdle(loadPlotly), GRACE));

@@ -238,6 +238,23 @@ def test_answers_are_a_block_a_test_set_and_what_cannot_be_said_is_folded(mixed)
     assert not answers.locator(".undecided li").first.is_visible()
 
 
+def test_what_was_never_scrolled_to_is_printed_too(page):
+    page.pdf()
+    for chart in ("curve-chart", "confusion-d", "parallel-chart", "importance-chart"):
+        assert page.locator(f"#{chart} .main-svg").count()
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 1000, "height": 700})
+    assert page.evaluate("document.querySelector('#runs .scroll').scrollWidth") <= 1000
+
+
+def test_the_page_opens_on_the_curves_of_the_metric_that_it_ranks_by(browser, tmp_path):
+    make_run(tmp_path / "runs", "a")
+    path = tmp_path / "loss.html"
+    report.write_report(compare_runs(read_runs(tmp_path / "runs")[0], metric="val_loss"), path)
+    with opened(browser, path) as tab:
+        assert tab.locator("#curve-metric").input_value() == "val_loss"
+
+
 def test_light_and_dark_are_a_button_apart(page):
     shade = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(shade)

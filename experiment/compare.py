@@ -11,8 +11,9 @@ from typing import Any
 
 from experiment.comet_archive import read_archive
 from experiment.curves import results_of
+from experiment.directions import direction_of
 from experiment.find import Runs
-from experiment.groups import Group, differing_parameters, group_runs, label_of, origin_of
+from experiment.groups import Group, differing_parameters, group_runs, label_of, origin_of, plain
 from experiment.rundir import FINISHED, RunRecord, read_record
 from experiment.verdicts import Verdict, mcnemar_verdicts, welch_verdicts
 
@@ -84,7 +85,7 @@ def compare_runs(
         first,
         groups,
         [*welch_verdicts(groups, leader, metric), *mcnemar_verdicts(groups)],
-        [*_run_warnings(unique), *warnings],
+        [*_run_warnings(unique, metric), *warnings],
     )
 
 
@@ -101,7 +102,7 @@ def _metric_names(results: Mapping[str, Any]) -> set[str]:
     return (flat | set(results.get("best", {})) | set(results.get("last", {}))) - {"epochs", "epoch"}
 
 
-def _run_warnings(records: Sequence[RunRecord]) -> list[str]:
+def _run_warnings(records: Sequence[RunRecord], metric: str) -> list[str]:
     """Return sentences about what makes runs hard to compare."""
     warnings = []
     for part, what in (
@@ -123,13 +124,26 @@ def _run_warnings(records: Sequence[RunRecord]) -> list[str]:
     for status in sorted({record.status for record in records} - {FINISHED}):
         named = _named(record for record in records if record.status == status)
         warnings.append(f"{named} did not finish ({status}): left out of groups and verdicts")
-    if on_test := [record for record in records if record.params.get("validation") == "test"]:
-        whose = "every run" if len(on_test) == len(records) else _named(on_test)
-        warnings.append(
-            f"validation = test in {whose}: the best epoch was chosen on the test set itself, so it looks "
-            "better than it is on new data"
-        )
-    return warnings
+    if direction_of(metric) is None:
+        warnings.append(f"the name '{metric}' does not tell whether more of it is better: it is taken to be")
+    return warnings + _warnings_of_choice(records, metric)
+
+
+def _warnings_of_choice(records: Sequence[RunRecord], metric: str) -> list[str]:
+    """Return a sentence about runs in which the test set had a say in what the metric is taken from."""
+    chosen = [record for record in records if record.params.get("validation") == "test"]
+    if metric.startswith("val_"):
+        setting, choice = "validation = test", "the best epoch was chosen"
+    elif "calibrated" in metric:
+        setting, choice = "validation = test", "the temperature was fitted"
+    elif metric.startswith("test_"):
+        setting, choice = "validation = test and early-stopping", "the best epoch's weights were chosen"
+        chosen = [record for record in chosen if plain(record.params.get("early-stopping")) == "true"]
+    else:
+        return []
+    whose = "every run" if len(chosen) == len(records) else _named(chosen)
+    sentence = f"{setting} in {whose}: {choice} on the test set itself, so {metric} looks better than it is"
+    return [f"{sentence} on new data"] if chosen else []
 
 
 def _named(records: Iterable[RunRecord]) -> str:

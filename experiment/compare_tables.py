@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from experiment import answers
 from experiment.compare import Comparison
-from experiment.groups import value_of
+from experiment.directions import lower_is_better
+from experiment.groups import test_set_of, value_of
 from experiment.rundir import plain_json
 from experiment.text_table import format_table
-from experiment.verdicts import Verdict, lower_is_better
 
 SIDE_BY_SIDE = 6  # that many runs at most are columns; more are rows
 _COLUMNS = ("key", "name", "status", "mode", "epochs", "source", "epoch_s", "process_s")
@@ -24,10 +25,11 @@ _OF_THE_TEST = ("test_loss", "test_accuracy")
 def as_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return one flat row a run: key, name, status, parameters, metrics at best and last epoch, deltas.
 
-    A ``delta`` is a metric minus the baseline's.
+    A ``delta`` is a metric minus the baseline's; None for those of the test set where the two have another.
     """
     columns = {name: parameter_column(name) for name in comparison.parameters}
     metrics = [_metrics(results, comparison.metric) for results in comparison.results]
+    test_set = test_set_of(comparison.records[comparison.baseline])
     rows = []
     for record, results, each in zip(comparison.records, comparison.results, metrics, strict=True):
         rows.append(
@@ -37,7 +39,7 @@ def as_rows(comparison: Comparison) -> list[dict[str, Any]]:
                 **{"epochs": results.get("epochs"), "best epoch": results.get("best", {}).get("epoch")},
                 **each,
                 **{name: results.get(name) for name in ("epoch_s", "process_s") if name in results},
-                **_deltas(each, metrics[comparison.baseline]),
+                **_deltas(each, metrics[comparison.baseline], test_set_of(record) == test_set),
                 "source": record.source,
             }
         )
@@ -56,8 +58,13 @@ def _metrics(results: Mapping[str, Any], metric: str) -> dict[str, Any]:
     return found | {metric: value_of(results, metric)}
 
 
-def _deltas(metrics: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, float | None]:
-    pairs = {name: (value, baseline.get(name)) for name, value in metrics.items()}
+def _deltas(
+    metrics: Mapping[str, Any], baseline: Mapping[str, Any], same_test: bool
+) -> dict[str, float | None]:
+    pairs = {
+        name: (value, baseline.get(name) if same_test or not name.startswith("test_") else None)
+        for name, value in metrics.items()
+    }
     return {
         f"delta {name}": None if value is None or base is None else float(value) - float(base)
         for name, (value, base) in pairs.items()
@@ -115,47 +122,27 @@ def write_csv(comparison: Comparison, path: Path) -> None:
 def as_text(comparison: Comparison) -> str:
     """Return tables of runs and groups, verdicts and warnings for a terminal."""
     parts = [format_table(_run_lines(comparison), transposed=len(comparison.records) <= SIDE_BY_SIDE)]
-    several = [group for group in comparison.groups if len(group.values) > 1]
-    if several:
-        lines = [("group", f"{comparison.metric}: mean ± 95 % interval")]
-        lines += [(group.label, interval_text(group.mean, group.half_width)) for group in comparison.groups]
+    answered = answers.blocks(comparison)
+    titled = len(answered) > 1
+    if any(len(group.values) > 1 for group in comparison.groups):
+        lines = [["group", f"{comparison.metric}: mean ± 95 % interval", *(["tested on"] if titled else [])]]
+        for block in answered:
+            for group in block.groups:
+                interval = interval_text(group.mean, group.half_width)
+                lines.append([group.label, interval, *([block.title] if titled else [])])
         parts.append(format_table(lines))
     if comparison.verdicts:
-        parts.append("\n".join(map(verdict_text, comparison.verdicts)) + f"\n{method_text(comparison)}")
+        sentences = []
+        for block in answered:
+            sentences += [f"on {block.title}:"] if titled and block.verdicts else []
+            sentences += map(answers.verdict_text, block.verdicts)
+        for reason, pairs in answers.undecided(comparison).items():
+            shown = f"{pairs[0]}: " if len(pairs) == 1 else f"{answers.count_text(pairs)}: "
+            sentences.append(f"{shown}cannot say ({reason})")
+        parts.append("\n".join([*sentences, answers.method_text(comparison)]))
     if comparison.warnings:
         parts.append("\n".join(f"warning: {sentence}" for sentence in comparison.warnings))
     return "\n\n".join(parts)
-
-
-def verdict_text(verdict: Verdict) -> str:
-    """Return a verdict as a sentence."""
-    if verdict.test is None:
-        return f"{verdict.first} – {verdict.second}: {verdict.verdict} ({verdict.reason})"
-    difference = _signed(verdict.difference)
-    if verdict.low is not None:
-        difference += f", 95 % interval {_signed(verdict.low)} to {_signed(verdict.high)}"
-    reason = f"; {verdict.reason}" if verdict.reason else ""
-    joint = "–" if verdict.verdict == "within noise" else f"is {verdict.verdict} than"
-    tail = ": within noise" if joint == "–" else ""
-    return f"{verdict.first} {joint} {verdict.second}{tail} ({difference}; p = {verdict.p:.2g}{reason})"
-
-
-def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.4f}" if abs(value) >= 0.001 else f"{value:+.2g}"
-
-
-def method_text(comparison: Comparison) -> str:
-    """Return how verdicts were reached."""
-    tests = {"Welch": f"Welch's t test of {comparison.metric} over seeds", "McNemar": "McNemar's exact test"}
-    used = [tests[test] for test in tests if any(verdict.test == test for verdict in comparison.verdicts)]
-    if not used:
-        return "no pair could be tested"
-    text = f"by {', and '.join(used)}, p adjusted by Holm over the pairs, at 5 %"
-    if "McNemar" in {verdict.test for verdict in comparison.verdicts}:
-        text += (
-            "\nMcNemar compares these trained networks, not their settings: for those, train several seeds"
-        )
-    return text
 
 
 def finite_or_none(value: float) -> float | None:

@@ -6,12 +6,17 @@ import dataclasses
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiment import statistics
 from experiment.rundir import FINISHED, RunRecord
 from experiment.text_table import printable
+
+PARAMETERS_IN_A_LABEL = 3  # more only where groups cannot be told apart by these
+LONGEST_NAME = 40
+_SPEAK_FOR_THEMSELVES = ("dataset", "model", "optimizer")  # a label holds their values alone: `adam`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +28,11 @@ class Group:
     values: Sequence[float]  # of the chosen metric
     mean: float
     half_width: float  # of the mean's 95 % interval; NaN of fewer than 2 seeds
+
+    @property
+    def test_set(self) -> str | None:
+        """The fingerprint of the examples that its runs were tested on; None where it is unknown."""
+        return test_set_of(self.records[0])
 
 
 def value_of(results: Mapping[str, Any], metric: str) -> float | None:
@@ -83,6 +93,25 @@ def origin_of(record: RunRecord) -> dict[str, Any]:
     }
 
 
+def test_set_of(record: RunRecord) -> str | None:
+    """Return the fingerprint of the examples that a run was tested on; None where it is unknown."""
+    found: str | None = origin_of(record)["test set"]
+    return found
+
+
+def by_test_set(groups: Sequence[Group]) -> dict[str | None, list[Group]]:
+    """Sort groups by what they were tested on: values of different test sets say nothing of each other."""
+    found: dict[str | None, list[Group]] = {}
+    for group in groups:
+        found.setdefault(group.test_set, []).append(group)
+    return found
+
+
+def name_of_test_set(record: RunRecord) -> str:
+    """Return how the test set of a run is spoken of: the data set, and the beginning of the fingerprint."""
+    return f"{_dataset(record)}, test set {(test_set_of(record) or 'unknown')[:8]}"
+
+
 def group_runs(
     records: Sequence[RunRecord], results: Sequence[Mapping[str, Any]], metric: str
 ) -> tuple[list[Group], list[str]]:
@@ -107,7 +136,7 @@ def group_runs(
     if infinite:
         warnings.append(f"{infinite} run(s) ended with no finite {metric}: left out of groups and verdicts")
     members_of = [list(members.values()) for members in grouped.values()]
-    labels = _labels([members[0][0] for members in members_of], [len(members) for members in members_of])
+    labels = _labels([[record for record, _ in members] for members in members_of])
     groups = []
     for label, chosen in zip(labels, members_of, strict=True):
         values = [value for _, value in chosen]
@@ -116,14 +145,74 @@ def group_runs(
     return groups, warnings
 
 
-def _labels(firsts: Sequence[RunRecord], sizes: Sequence[int]) -> list[str]:
-    """Name each group by what sets it apart from the others, a single run by its name."""
+def _labels(members_of: Sequence[Sequence[RunRecord]]) -> list[str]:
+    """Name each group shortly, and no two alike: ``adam ×3``; a single run by its name and key."""
+    firsts = [members[0] for members in members_of]
+    labels = [label_of(record) for record in firsts]
+    blocks: dict[str | None, list[int]] = {}
+    for place, record in enumerate(firsts):
+        blocks.setdefault(test_set_of(record), []).append(place)
+    for block in blocks.values():
+        several = [place for place in block if len(members_of[place]) > 1]
+        peers = several if len(several) > 1 else block
+        names = _shared_names([members_of[place] for place in block])
+        differences = dict(zip(peers, _differences([firsts[place] for place in peers]), strict=True))
+        for place in several:
+            labels[place] = names[block.index(place)] or differences[place] or _dataset(firsts[place])
+    for detail in (
+        lambda record: f"on {_dataset(record)}",
+        lambda record: f"test set {(test_set_of(record) or 'unknown')[:8]}",
+        lambda record: record.key[:8],
+    ):
+        doubled = {label for label, count in Counter(labels).items() if count > 1}
+        labels = [
+            f"{label} {detail(record)}" if label in doubled else label
+            for label, record in zip(labels, firsts, strict=True)
+        ]
+    counts = [len(members) for members in members_of]
+    return [label if count == 1 else f"{label} ×{count}" for label, count in zip(labels, counts, strict=True)]
+
+
+def _shared_names(members_of: Sequence[Sequence[RunRecord]]) -> list[str]:
+    """Return the name that all runs of a group bear and no other run does; "" where there is none."""
+    names = [{record.name for record in members} for members in members_of]
+    owners = Counter(name for each in names for name in each)
+    found = [next(iter(each)) if len(each) == 1 else "" for each in names]
+    return [
+        printable(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…")
+        if owners[name] == 1
+        else ""
+        for name in found
+    ]
+
+
+def _differences(firsts: Sequence[RunRecord]) -> list[str]:
+    """Tell groups apart by the parameters that all of them have and, where it takes more, by all there is."""
     differing = [name for name in differing_parameters(firsts, False) if name != "seed"]
+    shared = [name for name in differing if all(name in record.params for record in firsts)]
     origins = [origin_of(record) for record in firsts]
-    apart = [part for part in origins[0] if len({origin[part] for origin in origins}) > 1] if firsts else []
-    labels = []
-    for record, origin, size in zip(firsts, origins, sizes, strict=True):
-        parts = [printable(f"{name}={record.params[name]}") for name in differing if name in record.params]
-        parts += [f"{part} {str(origin[part])[:8]}" for part in apart]
-        labels.append(label_of(record) if size == 1 else f"{' '.join(parts) or 'all'} ({size} seeds)")
-    return labels
+    columns = [[_setting(name, record) for record in firsts] for name in shared]
+    columns += [[_setting(name, record) for record in firsts] for name in differing if name not in shared]
+    columns += [
+        [f"{part} {str(origin[part])[:8]}" for origin in origins]
+        for part in origins[0]
+        if len({origin[part] for origin in origins}) > 1
+    ]
+    count = max(1, min(PARAMETERS_IN_A_LABEL, len(shared)))
+    while count < len(columns) and len(set(zip(*columns[:count], strict=True))) < len(firsts):
+        count += 1
+    more = " …" if count < len(shared) else ""
+    return [" ".join(filter(None, parts)) + more for parts in zip(*columns[:count], strict=True)] or [
+        ""
+    ] * len(firsts)
+
+
+def _setting(name: str, record: RunRecord) -> str:
+    if name not in record.params:
+        return ""
+    value = record.params[name]
+    return printable(str(value) if name in _SPEAK_FOR_THEMSELVES else f"{name}={value}")
+
+
+def _dataset(record: RunRecord) -> str:
+    return printable(str(record.run.get("dataset", {}).get("name") or "unknown data"))

@@ -11,7 +11,12 @@ const colour = (run) => PALETTE[run % PALETTE.length];
 const dash = (run) => DASHES[Math.floor(run / PALETTE.length) % DASHES.length];
 const labelOf = (run) => `${data.runs[run].name} (${data.runs[run].key.slice(0, 8)})`;
 const number = (value) => (typeof value === "string" && value !== "" ? Number(value) : value);
-const better = (first, second) => (data.lowerIsBetter ? first < second : first > second);
+// Orders values of the metric, the best first; runs without one last.
+function byMetric(a, b) {
+  const [first, second] = [data.runs[a].value, data.runs[b].value];
+  if (first === null || second === null) return (first === null) - (second === null);
+  return data.directions[data.metric] === "lower" ? first - second : second - first;
+}
 
 function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -37,8 +42,7 @@ function shownText(value) {
 function firstShown() {
   const all = data.runs.map((_, run) => run);
   if (all.length <= FIRST_SHOWN) return new Set(all);
-  const ranked = all.filter((run) => data.runs[run].value !== null && run !== data.baseline);
-  ranked.sort((a, b) => (better(data.runs[a].value, data.runs[b].value) ? -1 : 1));
+  const ranked = all.filter((run) => data.runs[run].value !== null && run !== data.baseline).sort(byMetric);
   return new Set([data.baseline, ...ranked.slice(0, FIRST_SHOWN - 1)]);
 }
 
@@ -50,7 +54,8 @@ function parameterNames() {
 }
 
 function columns() {
-  const base = data.runs[data.baseline].value;
+  const base = data.runs[data.baseline];
+  const comparable = (run) => run.value !== null && base.value !== null && (run.testSet === base.testSet || !data.metric.startsWith("test_"));
   const metrics = (place, names) =>
     names
       .filter((name) => data.runs.some((run) => run[place][name] !== undefined))
@@ -61,13 +66,13 @@ function columns() {
     { title: "run", get: (run) => run.name, kind: "name" },
     ...(data.runs.every((run) => run.status === "finished") ? [] : [{ title: "status", get: (run) => run.status, kind: "status" }]),
     chosen,
-    { title: "Δ", get: (run) => (run.value === null || base === null ? null : run.value - base), kind: "delta" },
+    { title: "Δ", get: (run) => (comparable(run) ? run.value - base.value : null), kind: "delta" },
     ...parameterNames().map((name) => ({ title: name, get: (run) => run.params[name] })),
     ...metrics("test", tests.filter((name) => name !== data.metric)),
     { title: "best epoch", get: (run) => run.best.epoch },
     ...metrics("best", ["val_loss", "val_accuracy"]),
     ...metrics("last", ["val_loss", "val_accuracy"]),
-    { title: "seconds", get: (run) => run.seconds, shown: rounded },
+    { title: "seconds", get: (run) => run.seconds, best: "seconds", shown: rounded },
   ];
 }
 
@@ -97,11 +102,16 @@ function visibleRuns(shownColumns) {
   return runs;
 }
 
+// The best value of a column among the runs of each test set: of different ones neither is the better.
 function bestOf(column) {
-  if (!column.best) return null;
-  const values = data.runs.map(column.get).filter((value) => Number.isFinite(value));
-  const lower = column.best === data.metric ? data.lowerIsBetter : column.best.includes("loss");
-  return values.length > 1 ? (lower ? Math.min : Math.max)(...values) : null;
+  const best = new Map(), direction = data.directions[column.best];
+  if (!direction) return best;
+  const values = new Map();
+  for (const run of data.runs) {
+    if (Number.isFinite(column.get(run))) values.set(run.testSet, [...(values.get(run.testSet) || []), column.get(run)]);
+  }
+  values.forEach((all, test) => { if (all.length > 1) best.set(test, (direction === "lower" ? Math.min : Math.max)(...all)); });
+  return best;
 }
 
 function cellOf(column, run, best) {
@@ -119,10 +129,11 @@ function cellOf(column, run, best) {
   }
   if (column.kind === "status") return element("td", {}, element("span", { class: `status ${value === "finished" ? "finished" : ""}` }, value));
   const classes = [typeof value === "number" ? "number" : ""];
-  if (best !== null && value === best) classes.push("best");
+  if (Number.isFinite(value) && best.get(data.runs[run].testSet) === value) classes.push("best");
   if (column.kind === "delta") {
     if (run === data.baseline) return element("td", { class: "number muted" }, "baseline");
-    if (value) classes.push((data.lowerIsBetter ? value < 0 : value > 0) ? "good" : "bad");
+    const direction = data.directions[data.metric];
+    if (value && direction) classes.push((value < 0) === (direction === "lower") ? "good" : "bad");
     return element("td", { class: classes.join(" ") }, value > 0 ? `+${shownText(value)}` : shownText(value));
   }
   const text = column.shown && typeof value === "number" ? column.shown(value) : shownText(value);

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from experiment import report_mistakes
+from experiment import answers, report_mistakes
 from experiment.compare import Comparison
-from experiment.compare_tables import finite_or_none, method_text, verdict_text
+from experiment.compare_tables import finite_or_none
 from experiment.curves import Curve, collect_curves
+from experiment.directions import direction_of
 from experiment.groups import value_of
 from experiment.importance import parameter_importance
 from experiment.rundir import RunRecord, plain_json
-from experiment.verdicts import lower_is_better
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("report.js", "report_pair.js", "report_charts.js")  # the last one starts
@@ -57,8 +57,12 @@ def write_report(comparison: Comparison, path: Path) -> None:
     page = environment.get_template("report.html").render(
         title=f"{len(comparison.records)} runs compared",
         comparison=comparison,
-        verdicts=[(verdict.verdict, verdict_text(verdict)) for verdict in comparison.verdicts],
-        method=method_text(comparison),
+        answers=[
+            (block.title, [(verdict.verdict, answers.verdict_text(verdict)) for verdict in block.verdicts])
+            for block in answers.blocks(comparison)
+        ],
+        undecided=answers.undecided(comparison),
+        method=answers.method_text(comparison),
         written=time.strftime("%Y-%m-%d %H:%M"),
         data=_for_script(_payload(comparison)),
         plotly=get_plotlyjs(),
@@ -81,9 +85,10 @@ def _payload(comparison: Comparison) -> dict[str, Any]:
     """Return all that the page's script draws."""
     outcomes = report_mistakes.read_outcomes(comparison.records)
     places = {record.key: place for place, record in enumerate(comparison.records)}
+    ranked, looked_at = parameter_importance(comparison.records, comparison.results, comparison.metric)
     small = {
         "metric": comparison.metric,
-        "lowerIsBetter": lower_is_better(comparison.metric),
+        "directions": {name: direction_of(name) for name in _quantities(comparison)},
         "baseline": comparison.baseline,
         "parameters": list(comparison.parameters),
         "runs": [
@@ -93,18 +98,29 @@ def _payload(comparison: Comparison) -> dict[str, Any]:
         "groups": [
             {
                 **{"label": group.label, "runs": [places[record.key] for record in group.records]},
+                "block": block,
                 **{"values": list(group.values), "mean": group.mean},
                 "halfWidth": finite_or_none(group.half_width),
             }
-            for group in comparison.groups
+            for block, answered in enumerate(answers.blocks(comparison))
+            for group in answered.groups
         ],
-        "importance": parameter_importance(comparison.records, comparison.results, comparison.metric),
+        "importance": ranked,
+        "importanceRuns": looked_at,
     }
     return plain_json(small) | {
         "curves": _curves([collect_curves(record.points()) for record in comparison.records]),
         "tests": report_mistakes.tests(comparison.records, outcomes),
         "predictions": [outcome.encoded() if outcome else None for outcome in outcomes],
     }
+
+
+def _quantities(comparison: Comparison) -> set[str]:
+    """Return the names of all that the page shows as better or worse."""
+    found = {comparison.metric, "seconds"}
+    for results in comparison.results:
+        found |= {*results.get("best", {}), *results.get("last", {}), *results}
+    return found
 
 
 def _run(record: RunRecord, results: Mapping[str, Any], metric: str) -> dict[str, Any]:

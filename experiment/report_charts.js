@@ -15,13 +15,17 @@ function layout(extra) {
 
 // --- groups -----------------------------------------------------------------------------------------------
 function drawGroups() {
-  const groups = data.groups.filter((group) => group.values.length > 1).slice(0, 30);
+  document.querySelectorAll(".group-chart").forEach((chart, block) => drawBlock(chart, block));
+}
+
+function drawBlock(chart, block) {
+  const groups = data.groups.filter((group) => group.block === block && group.values.length > 1).slice(0, 30);
   if (!groups.length) return;
-  byId("group-chart").hidden = byId("group-note").hidden = false;
+  chart.hidden = byId("group-note").hidden = false;
   const row = groups.map((_, place) => groups.length - place);
   const points = groups.map((group, place) => ({
     x: group.values, y: group.values.map((_, index) => row[place] + 0.06 * ((index % 3) - 1)), mode: "markers", type: "scatter",
-    marker: { color: PALETTE[place % 10], size: 8, opacity: 0.55 }, text: group.runs.map((run) => escaped(labelOf(run))),
+    marker: { color: PALETTE[data.groups.indexOf(group) % 10], size: 8, opacity: 0.55 }, text: group.runs.map((run) => escaped(labelOf(run))),
     hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>", showlegend: false,
   }));
   const means = {
@@ -35,7 +39,7 @@ function drawGroups() {
     x: 0, xref: "paper", xanchor: "left", y: row[place], yshift: 22, showarrow: false,
     text: `${escaped(group.label)}: <b>${group.mean.toFixed(4)} ± ${(group.halfWidth || 0).toFixed(4)}</b>`,
   }));
-  Plotly.react("group-chart", [...points, means], layout({
+  Plotly.react(chart, [...points, means], layout({
     height: 50 + 62 * groups.length, annotations, margin: { l: 10, r: 10, t: 24, b: 25 }, xaxis: { nticks: 6 },
     yaxis: { visible: false, range: [0.5, groups.length + 0.75], fixedrange: true },
   }), CONFIG);
@@ -121,14 +125,22 @@ function axisOf(name, get, runs) {
   return { name, places: values.map(scale), texts: values.map(shownText), ticks: ticks.map((value) => [scale(value), shownText(Number(value.toPrecision(3)))]) };
 }
 
-function drawParallel() {
+// The runs of the test set that most of them share: values of different ones say nothing of each other.
+function runsOfOneTestSet() {
   const runs = data.runs.map((_, run) => run).filter((run) => Number.isFinite(data.runs[run].value));
-  if (runs.length < 3 || !data.parameters.length) {
+  const of = (test) => runs.filter((run) => data.runs[run].testSet === test);
+  return [...new Set(runs.map((run) => data.runs[run].testSet))].map(of).reduce((most, each) => (each.length > most.length ? each : most), []);
+}
+
+function drawParallel() {
+  const runs = runsOfOneTestSet();
+  const varied = data.parameters.filter((name) => new Set(runs.map((run) => shownText(data.runs[run].params[name])).filter(Boolean)).size > 1);
+  if (runs.length < 3 || !varied.length) {
     byId("parameters-note").textContent = "Three runs or more that differ in a parameter are drawn here.";
     return;
   }
   byId("parallel-chart").hidden = false;
-  const axes = data.parameters.map((name) => axisOf(name, (run) => data.runs[run].params[name], runs));
+  const axes = varied.map((name) => axisOf(name, (run) => data.runs[run].params[name], runs));
   axes.push(axisOf(data.metric, (run) => data.runs[run].value, runs));
   const last = axes[axes.length - 1], bins = 8;
   const tint = ["#46327e", "#3f4f8b", "#31688e", "#26828e", "#1f9e89", "#4ab870", "#90c83c", "#e0b81f"];
@@ -148,7 +160,8 @@ function drawParallel() {
     xaxis: { tickvals: axes.map((_, at) => at), ticktext: axes.map((axis) => escaped(axis.name)), tickangle: narrow ? -40 : 0, zeroline: false },
     yaxis: { visible: false, range: [-0.06, 1.06] },
   }), CONFIG);
-  byId("parameters-note").textContent = `One line a run, from its parameters to ${data.metric}; the lighter, the higher.`;
+  byId("parameters-note").textContent = `One line a run, from its parameters to ${data.metric}; the lighter, the higher.` +
+    (runs.length < data.runs.length ? ` Drawn: ${runs.length} of ${data.runs.length} runs, tested on the same examples.` : "");
 }
 
 function drawImportance() {
@@ -162,7 +175,7 @@ function drawImportance() {
     text: ranked.map(sign), textposition: "auto", hovertemplate: "%{y}: %{x:.3f}<br>%{text}<extra></extra>",
   }], layout({
     height: 110 + 30 * ranked.length, margin: { l: 10, r: 10, t: 34, b: 45 },
-    title: { text: "What the metric depends on", font: { size: 13 }, x: 0.02 },
+    title: { text: escaped(`What ${data.metric} depends on, by ${data.importanceRuns} runs of one test set`), font: { size: 13 }, x: 0.02 },
     xaxis: { title: { text: "share of what a random forest explains by it (seed: noise)", font: { size: 11 } } },
   }), CONFIG);
 }
@@ -184,7 +197,7 @@ function choose(id, options, chosen) {
 }
 
 function start() {
-  const metrics = Object.keys(data.curves), preferred = ["val_accuracy", "val_loss", "accuracy", "loss"].find((name) => metrics.includes(name));
+  const metrics = Object.keys(data.curves), preferred = [data.metric, data.metric.replace(/^test_/, "val_"), "val_accuracy", "val_loss", "accuracy", "loss"].find((name) => metrics.includes(name));
   choose("curve-metric", metrics.map((name) => [name, name]), preferred || metrics[0]);
   const grouped = data.groups.some((group) => group.values.length > 1);
   byId("by-group-label").hidden = !grouped;
@@ -197,7 +210,7 @@ function start() {
   const test = able.includes(data.baseline) ? data.runs[data.baseline].testSet : able.length ? data.runs[able[0]].testSet : null;
   const peers = able.filter((run) => data.runs[run].testSet === test);
   const a = peers.includes(data.baseline) ? data.baseline : peers[0];
-  const b = peers.filter((run) => run !== a).sort((c, d) => (better(data.runs[c].value, data.runs[d].value) ? -1 : 1))[0];
+  const b = peers.filter((run) => run !== a).sort(byMetric)[0];
   for (const [id, chosen] of [["first", a], ["second", b === undefined ? a : b]]) choose(id, able.map((run) => [run, labelOf(run)]), chosen);
   if (!able.length) {
     byId("pair-body").hidden = true;
@@ -216,9 +229,31 @@ function start() {
 
 // Plotly blocks the page for a second while it starts: the first click shall not wait for that.
 const GRACE = 400; // milliseconds
+let plotlyIsThere = false;
 function loadPlotly() {
+  if (plotlyIsThere) return;
+  plotlyIsThere = true;
   document.head.append(element("script", { textContent: byId("plotly").textContent }));
   Object.keys(SECTIONS).forEach((id) => watcher.observe(byId(id)));
 }
 start();
+// Paper cannot be scrolled: all is drawn before it is printed, light and as wide as a page.
+const PAPER = 980; // pixels across an A4 page that lies
+let shade = null;
+window.addEventListener("beforeprint", () => {
+  loadPlotly();
+  shade = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+  for (const id of Object.keys(SECTIONS)) {
+    watcher.unobserve(byId(id));
+    drawn.add(id);
+    SECTIONS[id]();
+  }
+  document.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.relayout(plot, { width: plot.closest(".three") ? PAPER / 3 : PAPER }));
+});
+window.addEventListener("afterprint", () => {
+  document.documentElement.dataset.theme = shade;
+  document.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.relayout(plot, { width: null }));
+  drawn.forEach(redraw);
+});
 window.addEventListener("load", () => setTimeout(() => whenIdle(loadPlotly), GRACE));

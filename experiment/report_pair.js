@@ -25,22 +25,20 @@ function drawConfusion(id, title, matrix, classes, signed) {
   const off = matrix.map((row, i) => row.map((value, j) => (i === j ? null : value)));
   const most = off.flat().reduce((largest, value) => Math.max(largest, Math.abs(value || 0)), 1);
   const names = classes.map((name) => escaped(name)), dark = document.documentElement.dataset.theme === "dark";
-  const ground = css("--card"), text = [], x = [], y = [];
-  matrix.forEach((row, i) => row.forEach((value, j) => {
-    x.push(j); y.push(i);
-    text.push(value === 0 && i !== j ? "" : (signed && value > 0 ? "+" : "") + value);
-  }));
+  const ground = css("--card"), sign = (value) => (signed && value > 0 ? "+" : "");
+  const text = matrix.map((row, i) => row.map((value, j) => (value === 0 && i !== j ? "" : sign(value) + value)));
   const cold = dark ? "#4fc99a" : "#12805c", hot = dark ? "#ff7b6e" : "#d3483d";
   const scale = signed ? [[0, cold], [0.5, ground], [1, hot]] : [[0, ground], [1, dark ? "#5b7fff" : "#4c6fe0"]];
   const traces = [{
     z: off, type: "heatmap", colorscale: scale, zmin: signed ? -most : 0, zmax: most, showscale: false, xgap: 1, ygap: 1,
     customdata: matrix, hovertemplate: "true %{y}, predicted %{x}: %{customdata}<extra></extra>",
     x: names.map((_, place) => place), y: names.map((_, place) => place), hoverongaps: true,
+    // The heatmap's own text: that of a scatter trace loses numbers where an earlier matrix had none.
+    text, texttemplate: classes.length <= 15 ? "%{text}" : "", textfont: { size: 10 },
   }];
-  if (classes.length <= 15) traces.push({ x, y, text, type: "scatter", mode: "text", hoverinfo: "skip", textfont: { size: 10, color: css("--text") }, showlegend: false });
   const ticks = { tickvals: names.map((_, place) => place), ticktext: names, showgrid: false, zeroline: false, constrain: "domain", tickfont: { size: 10 } };
   Plotly.react(id, traces, layout({
-    height: 370, title: { text: escaped(title), font: { size: 13 }, x: 0.02 }, margin: { l: 30, r: 5, t: 36, b: 30 },
+    height: 370, plot_bgcolor: ground, title: { text: escaped(title), font: { size: 13 }, x: 0.02 }, margin: { l: 30, r: 5, t: 36, b: 30 },
     xaxis: ticks, yaxis: { ...ticks, autorange: "reversed", scaleanchor: "x" },
   }), { ...CONFIG, displayModeBar: false });
 }

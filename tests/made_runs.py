@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiment.rundir import MetricsJournal, Point, write_json
+from experiment.rundir import MetricsJournal, Point, RunRecord, write_json
 
+KEYS = itertools.count(1)
 LABELS = np.arange(200, dtype=np.int32) % 4
 
 
@@ -69,6 +71,40 @@ def with_mistakes(*indices: int) -> np.ndarray:
     predicted = LABELS.copy()
     predicted[list(indices)] = (predicted[list(indices)] + 1) % 4
     return predicted
+
+
+def made_record(
+    accuracy: float,
+    *,
+    name: str = "",
+    test: str | None = "f",
+    code: str = "c",
+    dataset: str = "made",
+    results: dict[str, Any] | None = None,
+    **params: Any,
+) -> RunRecord:
+    """Return a finished run that is in no file.
+
+    Args:
+        accuracy: on the test set.
+        name: of the run; its key, if there is none.
+        test: a letter for the test set's fingerprint, None for none.
+        code: a letter for the code's fingerprint.
+        dataset: the name of what it was trained on.
+        results: more of them.
+        params: parameters with underscores.
+    """
+    key = f"{next(KEYS):040x}"[::-1]
+    described = {"name": dataset, "test_fingerprint": test and test * 64}
+    named = {parameter.replace("_", "-"): value for parameter, value in params.items()}
+    facts = {"dataset": described, "code_fingerprint": code * 64}
+    results = {"test_accuracy": accuracy} | (results or {})
+    return RunRecord(key, name or key, "finished", "offline", facts, named, results, key)
+
+
+def seeds(mean: float, count: int = 3, spread: float = 0.001, **named: Any) -> list[RunRecord]:
+    """Return runs that differ in their seed, and by ``spread`` a seed in their accuracy."""
+    return [made_record(mean + spread * seed, seed=seed, **named) for seed in range(count)]
 
 
 def _points(losses: tuple[float, ...], accuracy: float) -> list[Point]:

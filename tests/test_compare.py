@@ -12,9 +12,10 @@ import pytest
 
 from experiment import __main__ as command_line
 from experiment import tracking
+from experiment.answers import verdict_text
 from experiment.comet_archive import read_archive
 from experiment.compare import compare_runs, load_run
-from experiment.compare_tables import as_json, as_text, verdict_text
+from experiment.compare_tables import as_json, as_text
 from experiment.find import Runs
 from experiment.listing import read_runs
 from experiment.rundir import read_record
@@ -151,7 +152,7 @@ def test_two_groups_of_seeds_get_a_verdict(tmp_path, means, spread, metric, verd
     five_seeds(tmp_path, 32, means[0], spread)
     five_seeds(tmp_path, 64, means[1], spread)
     (found,) = comparison(tmp_path, metric=metric).verdicts
-    assert (found.first, found.second) == ("layer-1-size=32 (5 seeds)", "layer-1-size=64 (5 seeds)")
+    assert (found.first, found.second) == ("layer-1-size=32 ×5", "layer-1-size=64 ×5")
     assert (found.test, found.verdict) == ("Welch", verdict)
     assert verdict in verdict_text(found)
     sign = -1 if metric == "test_loss" else 1
@@ -173,7 +174,7 @@ def test_of_more_than_ten_groups_each_is_tested_against_the_baselines(tmp_path):
         five_seeds(tmp_path, width, 0.9 + width / 1000)
     verdicts = comparison(tmp_path).verdicts
     assert len(verdicts) == 11
-    assert {found.second for found in verdicts} == {"layer-1-size=1 (5 seeds)"}
+    assert {found.second for found in verdicts} == {"layer-1-size=1 ×5"}
 
 
 def test_holm_makes_many_pairs_stricter(tmp_path):
@@ -217,8 +218,8 @@ def test_another_code_is_another_group(tmp_path):
     five_seeds(tmp_path, 32, 0.95, run_code_fingerprint="9" * 64)
     compared = comparison(tmp_path)
     assert sorted(group.label for group in compared.groups) == [
-        "code 99999999 (5 seeds)",
-        "code cccccccc (5 seeds)",
+        "code 99999999 ×5",
+        "code cccccccc ×5",
     ]
     assert any("different code: " in warning for warning in compared.warnings)
 
@@ -267,8 +268,8 @@ def test_damaged_predictions_are_said_and_end_nothing(tmp_path):
         ({"run_code_fingerprint": None}, "code is unknown"),
         ({"run_status": "interrupted"}, "b (e9d71f5e) did not finish (interrupted)"),
         (
-            {"validation": "test"},
-            "validation = test in b (e9d71f5e): the best epoch was chosen on the test set",
+            {"validation": "test", "early_stopping": True},
+            "validation = test and early-stopping in b (e9d71f5e): the best epoch's weights were chosen",
         ),
     ],
 )

@@ -1,16 +1,18 @@
 """The report in a real browser: it draws, sorts, chooses; asks for nothing; what users typed stays text."""
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from experiment import __main__ as command_line
 from experiment import report
 from experiment.compare import compare_runs
 from experiment.listing import read_runs
-from tests.made_runs import LABELS, make_run, with_mistakes
+from tests.made_runs import LABELS, made_record, make_run, seeds, with_mistakes
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("plotly", reason="plotly is not installed")
@@ -21,6 +23,7 @@ CHROMIUM = next(
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 FLAGS += ["--disable-sync", "--no-first-run"]
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+FIRST, SECOND = with_mistakes(0, 1, 2, 3, 4), with_mistakes(4, 5)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -49,24 +52,47 @@ def written(tmp_path_factory) -> Path:
                 folder / "runs", name, mean + 0.002 * seed, layer_1_size=width, seed=seed, run_started=seed
             )
     odd: dict[str, Any] = {"run_tags": [EVIL, "数字"], "optimizer": EVIL, "run_started": 10}
-    make_run(folder / "runs", EVIL, 0.8, predicted=with_mistakes(0, 1, 2, 3, 4), **odd)
-    make_run(folder / "runs", "名 & <b>", 0.85, predicted=with_mistakes(4, 5), layer_1_size=8, run_started=11)
+    make_run(folder / "runs", EVIL, 0.8, predicted=FIRST, **odd)
+    make_run(folder / "runs", "名 & <b>", 0.85, predicted=SECOND, layer_1_size=8, run_started=11)
     return write(folder / "runs", folder / "report.html")
 
 
 @pytest.fixture
 def page(browser, written):
     """The report, opened without a network; whatever the page complains of or asks for fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    with opened(browser, written) as tab:
+        yield tab
+
+
+@contextlib.contextmanager
+def opened(browser, path, **named):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True, **named)
     tab = context.new_page()
     troubles: list[str] = []
     tab.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
     tab.on("pageerror", lambda error: troubles.append(str(error)))
     tab.on("request", lambda asked: troubles.append(asked.url) if asked.url.startswith("http") else None)
-    tab.goto(written.as_uri())
+    tab.goto(path.as_uri())
     yield tab
     context.close()
     assert troubles == []
+
+
+@pytest.fixture(scope="module")
+def mixed(browser, tmp_path_factory):
+    """A report of runs on two test sets, opened."""
+    path = tmp_path_factory.mktemp("mixed") / "mixed.html"
+    there: dict[str, Any] = {"test": "0", "dataset": "birds"}
+    results = [{"test_ece": 0.02, "test_loss": 0.3, "process_s": 20.0}, {"test_ece": 0.08, "test_loss": 0.1}]
+    records = [
+        *seeds(0.90, name="adamax", optimizer="adamax", results=results[0]),
+        *seeds(0.95, name="adam", optimizer="adam", results=results[1]),
+        *seeds(0.99, 2, name="birds", **there, results={"test_ece": 0.01, "process_s": 5.0}),
+        made_record(0.5, name="single", **there, results={"test_ece": 0.3}),
+    ]
+    report.write_report(compare_runs(records), path)
+    with opened(browser, path) as tab:
+        yield tab
 
 
 def see(page, chart):
@@ -152,6 +178,81 @@ def test_two_runs_are_compared_example_by_example(page):
     assert page.locator("#only-a .mistake").count() == 1
     row = page.locator("#scores tbody tr").first.locator("td").all_inner_texts()
     assert row[:2] == ["cat", str(int((LABELS == 0).sum()))]
+
+
+def matrix_of(predicted) -> np.ndarray:
+    counts = np.zeros((4, 4), int)
+    np.add.at(counts, (LABELS, predicted), 1)
+    return counts
+
+
+def test_a_matrix_shows_every_number_of_whichever_pair_is_chosen(page):
+    see(page, "confusion-d")
+    runs = {EVIL: matrix_of(FIRST), "名 & <b>": matrix_of(SECOND)}
+    values = {name: page.locator("#first option", has_text=name).get_attribute("value") for name in runs}
+    for first, second in ([EVIL, "名 & <b>"], ["名 & <b>", EVIL], [EVIL, EVIL], [EVIL, "名 & <b>"]):
+        page.select_option("#first", values[first])
+        page.select_option("#second", values[second])
+        a, b = runs[first], runs[second]
+        for chart, matrix in (("confusion-a", a), ("confusion-b", b), ("confusion-d", b - a)):
+            sign = "+" if chart == "confusion-d" else ""
+            meant = [f"{sign}{value}" if value > 0 else str(value) for value in matrix[matrix != 0]]
+            meant += ["0"] * int((np.diag(matrix) == 0).sum())
+            drawn = page.locator(f"#{chart} .heatmap-label text").all_text_contents()
+            assert sorted(drawn) == sorted(meant), chart
+
+
+def test_the_best_of_each_test_set_is_bold_whichever_way_is_better(mixed):
+    titles = mixed.locator("#run-table thead th").all_inner_texts()
+    bold = {
+        title: mixed.locator(f"#run-table tbody td:nth-child({place}).best").evaluate_all(
+            "all => all.map((each) => `${each.closest('tr').querySelector('b').innerText} ${each.innerText}`)"
+        )
+        for place, title in enumerate(titles, 1)
+    }
+    assert {name: cells for name, cells in bold.items() if cells} == {
+        "test_accuracy": ["adam 0.9520", "birds 0.9910"],
+        "test_ece": ["adamax 0.0200"] * 3 + ["birds 0.0100"] * 2,
+        "test_loss": ["adam 0.1000"] * 3,
+        "seconds": ["adamax 20.0"] * 3 + ["birds 5"] * 2,
+    }
+
+
+def test_a_difference_from_a_baseline_with_another_test_set_is_not_shown(mixed):
+    rows = [row.locator("td").all_inner_texts() for row in mixed.locator("#run-table tbody tr").all()]
+    deltas = {row[1]: row[2] for row in rows}
+    assert deltas["0.9520"] == "+0.0520"
+    assert deltas["0.9910"] == deltas["0.5000"] == ""
+
+
+def test_answers_are_a_block_a_test_set_and_what_cannot_be_said_is_folded(mixed):
+    see(mixed, "group-chart-1")
+    answers = mixed.locator("#answers")
+    assert answers.locator("h3").all_inner_texts() == ["made, test set ffffffff", "birds, test set 00000000"]
+    assert answers.locator(".verdicts li").all_inner_texts() == [
+        "adamax ×3 is worse than adam ×3 "
+        "(test_accuracy -0.0500, 95 % interval -0.0523 to -0.0477; p = 4.3e-07)"
+    ]
+    assert "birds ×2" in answers.locator("#group-chart-1").inner_text()
+    assert answers.locator("summary").all_inner_texts()[0] == "Cannot say: 5 pairs"
+    assert not answers.locator(".undecided li").first.is_visible()
+
+
+def test_what_was_never_scrolled_to_is_printed_too(page):
+    page.pdf()
+    for chart in ("curve-chart", "confusion-d", "parallel-chart", "importance-chart"):
+        assert page.locator(f"#{chart} .main-svg").count()
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 1000, "height": 700})
+    assert page.evaluate("document.querySelector('#runs .scroll').scrollWidth") <= 1000
+
+
+def test_the_page_opens_on_the_curves_of_the_metric_that_it_ranks_by(browser, tmp_path):
+    make_run(tmp_path / "runs", "a")
+    path = tmp_path / "loss.html"
+    report.write_report(compare_runs(read_runs(tmp_path / "runs")[0], metric="val_loss"), path)
+    with opened(browser, path) as tab:
+        assert tab.locator("#curve-metric").input_value() == "val_loss"
 
 
 def test_light_and_dark_are_a_button_apart(page):

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from experiment import keras_settings
 from experiment.console import Console, without_stderr
 from experiment.rundir import find_run
 
@@ -56,7 +57,9 @@ def predict_command(options: argparse.Namespace) -> int:
     run = options.run
     folder = Path(run) if (Path(run) / FILE).is_file() else find_run(options.runs, run).model
     bundle = read_bundle(folder)
+    keras_settings.check()
     with without_stderr():
+        keras_settings.import_keras()
         from experiment import predict
     paths = predict.find_images(options.images)
     if not paths:
@@ -85,6 +88,7 @@ def export_command(options: argparse.Namespace) -> int:
     """Export the saved model of a run, checked against Keras."""
     from experiment import export
 
+    keras_settings.check()
     try:
         figures = export.export(find_run(options.runs, options.run), options.to, options.out)
     except export.ExportFailed as failure:

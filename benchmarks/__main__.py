@@ -152,8 +152,8 @@ def train(data: Path, epochs: int, *flags: str) -> Result:
 def _run(*arguments: str) -> Result:
     """Run Python in an empty home; return what it printed, with its seconds and its peak memory in bytes."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
-        # Importing our package sets TensorFlow's own variables, which are not the peers' defaults.
-        hidden = ("COMET_", "TF_")
+        # Importing our package sets TensorFlow's and Keras' variables, which are not the peers' defaults.
+        hidden = ("COMET_", "KERAS_", "TF_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
         begun = time.perf_counter()
         process = subprocess.Popen(

@@ -316,12 +316,12 @@ def _download(name: str) -> None:
     first = "mnist.npz" if name == "mnist" else f"{IDX_FILES['y_test']}.gz"
     if not _answers(DOWNLOADS + first):
         raise ValueError(f"{name} is neither in {_cache()} nor can it be downloaded here: {_ADVICE}")
-    import keras
+    from experiment.keras_settings import import_keras
 
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PROBE_SECONDS)  # Keras' own download waits for a stalled server for ever
     try:
-        loader = keras.datasets.mnist if name == "mnist" else keras.datasets.fashion_mnist
+        loader = getattr(import_keras().datasets, name.replace("-", "_"))
         loader.load_data()
     except Exception as error:  # Keras raises bare Exception for network errors
         raise ValueError(f"{name} could not be downloaded ({error}): {_ADVICE}") from None

@@ -110,8 +110,9 @@ def _write_and_check(record: RunRecord, dataset: Dataset, saved: Path, to: str, 
 def _compared_with_keras(
     record: RunRecord, dataset: Dataset, saved: Path, to: str, path: Path
 ) -> dict[str, Any]:
-    from experiment import checkpoints
+    from experiment import checkpoints, keras_settings
 
+    keras_settings.import_keras()
     model = checkpoints.load_model(saved)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tf2onnx, about NumPy's old names

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from experiment import streams
+from experiment import keras_settings, streams
 from experiment.console import Console, without_stderr
 from experiment.find import find_run
 from experiment.names import printable
@@ -69,7 +69,9 @@ def predict_command(options: argparse.Namespace) -> int:
     copied = run and os.path.isfile(os.path.join(run, FILE))
     folder = Path(run) if copied else find_run(options.runs, run).model
     bundle = read_bundle(folder)
+    keras_settings.check()
     with without_stderr():
+        keras_settings.import_keras()
         from experiment import predict
     files, droppings = predict.find_images(options.images)
     if droppings:
@@ -102,6 +104,7 @@ def export_command(options: argparse.Namespace) -> int:
     """Export the saved model of a run, checked against Keras."""
     from experiment import export
 
+    keras_settings.check()
     try:
         figures = export.export(find_run(options.runs, options.run), options.to, options.out)
     except export.ExportFailed as failure:

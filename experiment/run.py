@@ -15,6 +15,7 @@ from experiment import (
     image_folder,
     image_report,
     images,
+    keras_settings,
     memory,
     provenance,
     record,
@@ -57,7 +58,8 @@ def train_and_evaluate(
         params: the parameters of the run.
         build_model: called with (get_parameter, image_shape (H, W, C), classes); returns an uncompiled Keras
             model over float32 pixels in 0–1, [N, …] of any shape that holds H·W·C values, with logits
-            [N, classes]. By default the one that the parameter ``model`` names.
+            [N, classes]; one that is compiled or returns probabilities is refused. By default the one that
+            the parameter ``model`` names.
         dataset: arrays in Keras' layout: x_train, x_test uint8 [N, H, W] or [N, H, W, C], y_train, y_test
             integers [N], or a set that ``data.load_arrays`` read. By default the set that the parameter
             ``dataset`` names.
@@ -66,11 +68,14 @@ def train_and_evaluate(
         original: a run that this one repeats and is compared with at its end; ``results`` holds the verdict.
 
     Raises:
-        ValueError: bad data, a place that cannot be written to, no API key in online mode, or what was
-            typed has no effect; nothing is written then.
-        RunFailed: an error in the run, whose directory and archive are complete as far as it came.
+        ValueError: bad data, a place that cannot be written to, no API key in online mode, settings of an
+            imported Keras that the pipeline cannot train under, or what was typed has no effect; nothing is
+            written then.
+        RunFailed: an error in the run, a model that is refused among them (its cause says why); the run's
+            directory and archive are complete as far as it came.
     """
     options = options or Options()
+    keras_settings.check()
     mode = tracking.resolve_mode(options.mode)
     secrets = (tracking.api_key(),)
     console = Console(options.quiet, secrets, options.on_notice)
@@ -125,9 +130,10 @@ def train_and_evaluate(
 
         memory.grow_heaps_in_large_steps()
         with without_stderr():  # TensorFlow greets with four lines there that no setting turns off
-            import keras  # seconds, spent only after everything that can be refused
+            # Seconds, spent only after everything that can be refused.
+            keras = keras_settings.import_keras()
 
-        from experiment import callbacks, checkpoints, models, trainer
+        from experiment import callbacks, checkpoints, model_check, models, trainer
 
         if original:
             rerun.limit_threads(original, console.notice)
@@ -140,6 +146,8 @@ def train_and_evaluate(
         classes, image_shape = len(split.class_names), split.train.images.shape[1:]
         keras.utils.set_random_seed(get_parameter("seed"))
         model = (build_model or models.build_model)(get_parameter, image_shape, classes)
+        if build_model:
+            model_check.check_model(model, split.train, classes)
         trainer.compile_model(model, get_parameter)
         tracker.set_model_graph(model.to_json())
         checkpoint = checkpoints.read_checkpoint(directory.checkpoints, console.notice)

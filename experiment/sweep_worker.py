@@ -20,6 +20,7 @@ from ray import tune
 from experiment import attempts, memory
 from experiment.attempts import Outcome
 from experiment.data import Arrays
+from experiment.keras_settings import import_keras
 from experiment.rundir import INTERRUPTED, RUNNING, RunDirectory, read_json
 from experiment.trial import Trial
 from params.spec import Params
@@ -198,9 +199,10 @@ class _Run:
         return {"epoch": epoch, "score": attempts.rankable(self._trial, value), "value": value}
 
     def _callback(self) -> Any:
-        import keras
-
         from experiment.lifecycle import Interrupted
+
+        import_keras()
+        import keras
 
         run = self
 
@@ -220,6 +222,7 @@ class _Run:
 
 def _limit_threads(threads: int) -> None:
     """Let TensorFlow compute on so many threads: several runs side by side are faster on one each."""
+    import_keras()  # before TensorFlow, which imports Keras too
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)

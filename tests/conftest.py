@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# Before anything imports comet_ml: nobody's account, home or .env may be seen by a test.
-for _name in [name for name in os.environ if name.startswith("COMET_")]:
+# Before anything imports comet_ml or keras: nobody's account, settings, home or .env may be seen by a test.
+for _name in [name for name in os.environ if name.startswith(("COMET_", "KERAS_"))]:
     del os.environ[_name]
 os.environ["HOME"] = tempfile.mkdtemp(prefix="test-home-")
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -159,3 +159,12 @@ def test_large_images_are_evaluated_fewer_at_once():
         for shape in ((28, 28, 1), (8, 8, 1), (224, 224, 3), (4000, 4000, 3))
     ]
     assert sizes == [1000, 1000, 5, 1]
+
+
+def test_a_cnn_of_few_steps_predicts_as_well_as_it_trained(dataset):
+    values = {"filters": 8, "batch_size": 40, "epochs": 3, "optimizer": "adam", "dropout": 0.0}
+    model, _ = train(dataset, parameters(initial_lr=0.003, **values))
+    pixels, targets = trainer.prepare(model, dataset.train, 10)
+    by_batch = np.mean(np.argmax(model(pixels, training=True), -1) == targets.argmax(-1))
+    assert by_batch > 0.85
+    assert trainer.evaluate(model, dataset.train, 10).accuracy > by_batch - 0.1

@@ -1,0 +1,83 @@
+"""Keras' settings for this pipeline: on TensorFlow, float32, channels last, whatever ``keras.json`` says.
+
+The package itself sees to variables of the environment, as Keras reads those when it is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+REQUIRED = "the pipeline needs TensorFlow, float32 or float64, channels_last, and no limit of epochs or steps"
+
+
+def check() -> None:
+    """Refuse what cannot be mended here: settings of a caller's Keras, or a file that Keras cannot read.
+
+    Raises:
+        ValueError: with the setting, its value and what to do.
+    """
+    if "keras" not in sys.modules:
+        _check_file(_file())
+        return
+    import keras
+
+    wrong = {
+        "keras.config.backend()": (keras.config.backend(), ("tensorflow",)),
+        "keras.config.floatx()": (keras.config.floatx(), ("float32", "float64")),
+        "keras.config.image_data_format()": (keras.config.image_data_format(), ("channels_last",)),
+        "keras.config.max_epochs()": (keras.config.max_epochs(), (None,)),
+        "keras.config.max_steps_per_epoch()": (keras.config.max_steps_per_epoch(), (None,)),
+    }
+    for name, (value, allowed) in wrong.items():
+        if value not in allowed:
+            remedy = (
+                "import experiment before keras, or set KERAS_BACKEND=tensorflow"
+                if name == "keras.config.backend()"
+                else f"call {name.replace('config.', 'config.set_')[:-2]}({allowed[0]!r}) before"
+            )
+            raise ValueError(f"{name} = {value!r} in this process: {REQUIRED}; {remedy}")
+
+
+def import_keras() -> Any:
+    """Return Keras; where nobody imported it before, with the pipeline's settings over ``keras.json``."""
+    first = "keras" not in sys.modules
+    import keras
+
+    if not first:
+        return keras
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    return keras
+
+
+def _file() -> Path:
+    """Return the path of ``keras.json``, found as Keras finds it."""
+    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")  # noqa: S108
+    return Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser() / "keras.json"
+
+
+def _check_file(path: Path) -> None:
+    try:
+        values = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        return  # Keras passes over a file that is no JSON
+    except OSError as error:
+        raise ValueError(f"'{path}' cannot be read, so Keras cannot be imported: {error.strerror}") from None
+    known: dict[str, tuple[Any, ...]] = {
+        "floatx": ("float16", "float32", "float64"),
+        "image_data_format": ("channels_last", "channels_first"),
+    }
+    remedy = "mend or remove the file"
+    if not isinstance(values, dict):
+        raise ValueError(f"'{path}' holds no JSON object, so Keras cannot be imported: {remedy}")
+    for name, allowed in known.items():
+        if name in values and values[name] not in allowed:
+            raise ValueError(f"'{path}': {name} = {values[name]!r}: should be one of {allowed}; {remedy}")
+    if not isinstance(values.get("epsilon", 1e-7), float):
+        raise ValueError(f"'{path}': epsilon = {values['epsilon']!r}: should be a float; {remedy}")

@@ -124,10 +124,10 @@ def load_arrays(dataset: str) -> Arrays:
         return _load_auto()
     if dataset in DATASETS:
         return DATASETS[dataset]()
-    path = Path(dataset).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(dataset))
+    if os.path.isdir(path):  # unlike Path's, false for a name too long to be one
         return check_arrays(path.name, read_idx_folder(path))
-    if path.is_file():
+    if os.path.isfile(path):
         return check_arrays(path.name, read_npz(path))
     known = ", ".join(["auto", *DATASETS])
     raise ValueError(f"dataset = '{dataset}' is no file or folder here, nor one of {known}")

@@ -24,7 +24,7 @@ def load_model(folder: Path, bundle: Bundle) -> Any:
         ValueError: it is missing, damaged, or asks for code of its own.
     """
     path = folder / bundle.model_file
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"model '{path}' is missing")
     try:
         return checkpoints.load_model(path)
@@ -39,7 +39,7 @@ def find_images(paths: Sequence[str]) -> list[Path]:
     """Return the files that are named, and all that lie in named folders and below, but for hidden ones."""
     found: list[Path] = []
     for path in map(Path, paths):
-        if not path.is_dir():
+        if not os.path.isdir(path):
             found.append(path)
             continue
         for folder, names, files in os.walk(path):

@@ -3,32 +3,23 @@
 import contextlib
 import io
 import json
-import zipfile
-from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import train
 from experiment import __main__ as command_line
-from experiment import archives, checkpoints, lifecycle, provenance, run, upload
-from experiment.attempts import Outcome, settle
-from experiment.comet_archive import read_archive
-from experiment.predictions import stored_predictions
-from experiment.rundir import DamagedFile, RunDirectory, read_json, write_json
-from experiment.sweep_file import read_sweep
-from experiment.sweep_plan import Plan
-from experiment.trial import Trial
+from experiment import archives, provenance, run, upload
+from experiment.rundir import RunDirectory
 from params.spec import Params
-from tests.damage import JSON, as_bytes, damaged_bytes, damaged_json
+from tests.damage import damaged_bytes, damaged_json
 from tests.made_runs import make_run, with_mistakes
 
 FUZZ = settings(
     phases=(Phase.explicit, Phase.generate),
     deadline=None,
-    max_examples=int(__import__("os").environ.get("FUZZN","3")),
+    max_examples=12,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 FILES = ("run.json", "params.json", "results.json", "metrics.jsonl", "predictions.npz", "comet/upload.json")

@@ -39,7 +39,7 @@ def damaged_json(content: dict[str, Any]) -> st.SearchStrategy[bytes]:
 
 
 def _edits(content: dict[str, Any]) -> st.SearchStrategy[tuple[tuple[str, ...], Any]]:
-    paths = [(name,) for name in content]
+    paths: list[tuple[str, ...]] = [(name,) for name in content]
     paths += [(name, inner) for name, part in content.items() if isinstance(part, dict) for inner in part]
     return st.tuples(st.sampled_from(paths), JSON | st.just(_edits))  # the latter stands for: left out
 

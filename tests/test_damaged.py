@@ -1,23 +1,30 @@
-"""A file that is cut, foreign, older or edited by hand costs one sentence, or that run alone; never a traceback."""
+"""A file that is cut, foreign or edited by hand costs one sentence, or that run alone; never a traceback."""
 
 import contextlib
 import io
 import json
+import zipfile
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import train
 from experiment import __main__ as command_line
-from experiment import archives, provenance, run, upload
+from experiment import archives, checkpoints, provenance, run, upload
+from experiment.attempts import Outcome, settle
+from experiment.comet_archive import read_archive
 from experiment.rundir import RunDirectory
+from experiment.sweep_file import read_sweep
+from experiment.sweep_plan import Plan
+from experiment.trial import Trial
 from params.spec import Params
-from tests.damage import damaged_bytes, damaged_json
+from tests.damage import as_bytes, damaged_bytes, damaged_json
 from tests.made_runs import make_run, with_mistakes
 
 FUZZ = settings(
-    phases=(Phase.explicit, Phase.generate),
+    phases=(Phase.explicit, Phase.generate),  # shrinking whole commands takes minutes
     deadline=None,
     max_examples=12,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -101,3 +108,113 @@ def test_whatever_a_file_of_a_run_holds_every_command_answers_in_a_sentence(whol
     finally:
         for each, content in kept.items():
             each.write_bytes(content)
+
+
+@FUZZ
+@given(data=st.data())
+def test_whatever_an_archive_holds_every_command_answers_in_a_sentence(whole, tmp_path, data):
+    member = data.draw(st.sampled_from([None, "experiment.json", "messages.json"]))
+    path = tmp_path / "some.zip"
+    if member is None:
+        path.write_bytes(data.draw(damaged_bytes(whole.archive.read_bytes())))
+    else:
+        with zipfile.ZipFile(whole.archive) as source, zipfile.ZipFile(path, "w") as target:
+            for name in source.namelist():
+                content = source.read(name)
+                if name == "experiment.json" == member:
+                    content = data.draw(damaged_json(json.loads(content)))
+                elif name == member:
+                    lines = content.splitlines()
+                    place = data.draw(st.integers(0, len(lines) - 1))
+                    lines[place] = data.draw(damaged_json(json.loads(lines[place]))).replace(b"\n", b"")
+                    content = b"\n".join(lines)
+                target.writestr(name, content)
+    for command in (("show", path), ("compare", path, "two")):
+        tell(command_line.main, *command, "--runs", whole.path.parent)
+    tell(train.main, "--rerun", path, "--mode", "offline", "--quiet", "--runs", tmp_path / "runs")
+
+
+def test_a_list_that_the_sdk_logged_as_a_parameter_is_read(tmp_path):
+    path = tmp_path / "other.zip"
+    params = {"payload": {"params": {"paramName": "sizes", "paramValue": [1, 2]}}, "type": "parameter_msg"}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("experiment.json", "{}")
+        archive.writestr("messages.json", json.dumps(params) + "\n")
+    assert read_archive(path).params == {"sizes": "[1, 2]"}
+
+
+@FUZZ
+@given(data=st.data())
+def test_a_damaged_checkpoint_is_passed_over_with_a_notice(tmp_path, data):
+    state = {"history": {"loss": [0.5]}, "stopping": {}, "stopped": False}
+    for epochs in (1, 2):
+        weights = [np.zeros(3, np.float32)]
+        checkpoints.write_checkpoint(tmp_path, checkpoints.Checkpoint(epochs, weights, weights, [], state))
+    path = tmp_path / "000002.npz"
+    path.write_bytes(data.draw(damaged_bytes(path.read_bytes())))
+    notices: list[str] = []
+    found = checkpoints.read_checkpoint(tmp_path, notices.append)
+    assert found
+    assert (found.epochs == 2) == (not notices)
+    assert all(str(path) in notice for notice in notices)
+
+
+SWEEP = {
+    "algorithm": "bayes",
+    "parameters": {"initial-lr": {"type": "float", "min": 0.1, "max": 0.2}},
+    "spec": {"metric": "loss", "objective": "minimize", "maxCombo": 2},
+}
+
+
+@FUZZ
+@given(content=damaged_json(SWEEP))
+def test_whatever_a_sweep_file_holds_reading_it_says_so_with_its_name(tmp_path, content):
+    path = tmp_path / "sweep.json"
+    path.write_bytes(content)
+    sentence = str(path)
+    try:
+        read_sweep(str(path), Params())
+    except ValueError as error:
+        sentence = str(error)
+    assert str(path) in sentence
+
+
+@FUZZ
+@given(data=st.data())
+def test_whatever_a_sweeps_own_file_holds_it_is_refused_with_its_path_or_read(tmp_path, data):
+    source = tmp_path / "sweep.json"
+    source.write_bytes(as_bytes(SWEEP))
+    sweep = read_sweep(str(source), Params())
+
+    def plan() -> Plan:
+        return Plan(sweep, Params(), "f", tmp_path, 1, None)
+
+    made = plan()
+    made.points, made.asked = [{"initial-lr": 0.15}], [{"initial-lr": 0.5}]
+    made.folder.mkdir(parents=True, exist_ok=True)
+    made.save()
+    made.file.write_bytes(data.draw(damaged_json(json.loads(made.file.read_bytes()))))
+    states: list[Trial | Outcome] = []
+    sentence = str(made.file)
+    try:
+        states = plan().states()
+    except ValueError as error:
+        sentence = str(error)
+    made.file.unlink()
+    assert all(isinstance(state, Trial) for state in states)
+    assert str(made.file) in sentence
+
+
+@FUZZ
+@given(data=st.data())
+def test_an_attempt_whose_file_is_damaged_has_failed_and_the_trial_is_tried_again(tmp_path, data):
+    trial = Trial("sweep", "name", 1, {"initial-lr": 0.1}, 0, "loss", "minimize")
+    directory = RunDirectory(tmp_path / trial.key)
+    directory.path.mkdir(exist_ok=True)
+    directory.run_file.write_bytes(data.draw(damaged_bytes(b'{"key": "')))
+    state = settle(tmp_path, trial, retries=1)
+    assert isinstance(state, Trial)
+    assert state.attempt == 2
+    outcome = settle(tmp_path, trial, retries=0)
+    assert isinstance(outcome, Outcome)
+    assert str(directory.run_file) in str(outcome.error)

@@ -29,10 +29,13 @@ def tell(capsys, *arguments) -> tuple[int, str]:
 
 def test_many_runs_are_found_in_one_listing(tmp_path, monkeypatch, capsys):
     keys = [make_run(tmp_path / "runs", f"run {number}").name for number in range(20)]
-    listings = []
-    monkeypatch.setattr(
-        find, "list_runs", lambda runs, each=find.list_runs: listings.append(runs) or each(runs)
-    )
+    listings, list_runs = [], find.list_runs
+
+    def count(runs):
+        listings.append(runs)
+        return list_runs(runs)
+
+    monkeypatch.setattr(find, "list_runs", count)
     assert tell(capsys, "compare", *keys)[0] == 0
     assert len(listings) == 1
 
@@ -104,9 +107,7 @@ def test_a_name_longer_than_any_files_is_one_sentence(capsys, arguments):
 def test_training_answers_a_name_longer_than_any_files_in_one_sentence(capsys, monkeypatch, flag):
     monkeypatch.setenv("MNIST_NPZ", "")
     with pytest.raises(SystemExit) as end:
-        train.main(
-            [flag, LONG, "--mode", "offline", *(["--dataset", "mnist-5k"] if flag == "--runs" else [])]
-        )
+        train.main([flag, LONG, "--mode", "offline", *(("--dataset", "mnist-5k") * (flag == "--runs"))])
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert LONG in line

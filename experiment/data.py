@@ -125,9 +125,9 @@ def load_arrays(dataset: str) -> Arrays:
         return _load_auto()
     if dataset in DATASETS:
         return DATASETS[dataset]()
-    path = Path(dataset).expanduser()
-    if path.is_dir() or path.is_file():
-        read = read_idx_folder if path.is_dir() else read_npz
+    path = Path(os.path.expanduser(dataset))
+    if os.path.isdir(path) or os.path.isfile(path):  # unlike Path's, false for a name too long to be one
+        read = read_idx_folder if os.path.isdir(path) else read_npz
         return check_arrays(path.name, read(path))
     known = ", ".join(["auto", *DATASETS]) + did_you_mean(dataset, DATASETS)
     raise ValueError(f"dataset = '{dataset}' is no file or folder here, nor one of {known}")

@@ -291,7 +291,8 @@ def _write_tflite(serving: Any, path: Path, texts: Mapping[str, str]) -> None:
     serving.export(str(path), format="litert", verbose=False)
     with zipfile.ZipFile(path, "a") as archive:  # where the format's metadata keeps associated files
         for name, text in texts.items():
-            archive.writestr(name, text)
+            with archive.open(name, "w") as file:  # dated 1980: a clock may stand before a zip's first year
+                file.write(text.encode())
 
 
 def _open_tflite(path: Path) -> Runner:

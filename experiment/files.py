@@ -125,8 +125,7 @@ def check(content: Mapping[str, Any], where: str, schema: type[BaseModel]) -> No
 
 
 def _integer(text: str) -> int | float:
-    value = int(text) if len(text) < 21 else float(text)
-    return value if value in INTEGERS else float(value)
+    return int(text) if len(text) < 21 and int(text) in INTEGERS else float(text)
 
 
 def _is_deeper(content: Any, levels: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -40,7 +41,8 @@ def value_of(results: Mapping[str, Any], metric: str) -> float | None:
     for place in (results, results.get("best", {}), results.get("last", {})):
         value = place.get(metric)
         if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-            return float(value)
+            with contextlib.suppress(ValueError):  # a text that is no number, and no value then
+                return float(value)
     return None
 
 

@@ -54,8 +54,8 @@ class Inspection:
 
 def is_image_folder(dataset: str) -> bool:
     """Tell whether a dataset is a path of a folder of pictures: one without any of MNIST's IDX files."""
-    path = Path(dataset).expanduser()
-    if dataset in ("auto", *DATASETS) or not path.is_dir():
+    path = Path(os.path.expanduser(dataset))
+    if dataset in ("auto", *DATASETS) or not os.path.isdir(path):  # unlike Path's, false for a name too long
         return False
     return not any((path / f"{file}{end}").exists() for file in IDX_FILES.values() for end in ("", ".gz"))
 

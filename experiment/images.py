@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,8 +48,8 @@ def read_bytes(path: Path) -> bytes:
         ValueError: it cannot be read, is empty, is larger than MAX_BYTES, or is no regular file.
     """
     try:
-        if not path.is_file():  # a pipe would be waited for
-            raise ValueError("not a regular file" if path.exists() else "no such file")
+        if not os.path.isfile(path):  # a pipe would be waited for
+            raise ValueError("not a regular file" if os.path.exists(path) else "no such file")
         if (size := path.stat().st_size) > MAX_BYTES:
             raise ValueError(f"a file of {size:,} bytes; at most {MAX_BYTES:,} are read")
         content = path.read_bytes()

@@ -27,7 +27,7 @@ def load_model(folder: Path, bundle: Bundle) -> Any:
         ValueError: it is missing, damaged, asks for code of its own, or is not the one that is described.
     """
     path = folder / bundle.model_file
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"model '{path}' is missing")
     try:
         model = checkpoints.load_model(path)

@@ -36,9 +36,10 @@ def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:
     for start in range(0, len(dataset.test), 1000):  # images may be more than fit in memory
         test.update(np.ascontiguousarray(dataset.test.images[start : start + 1000]).data)
     test.update(dataset.test.labels.tobytes())
+    path = Path(os.path.expanduser(source))
     return {
         "name": dataset.name,
-        "source": str(Path(source).expanduser().absolute()) if Path(source).expanduser().exists() else source,
+        "source": str(path.absolute()) if os.path.exists(path) else source,
         "fingerprint": dataset.fingerprint,
         "split_fingerprint": dataset.split_fingerprint,
         "test_fingerprint": test.hexdigest(),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from experiment import provenance
@@ -42,7 +42,7 @@ def parameters(original: Original, flags: Mapping[str, str]) -> Params:
         raise ValueError(f"run {name} has no finished epoch that a rerun could be compared with")
     dataset = original.facts["dataset"]
     source = dataset["name"] if dataset["name"] in DATASETS else dataset.get("source")
-    if "dataset" not in flags and not (source in DATASETS or (source and Path(source).exists())):
+    if "dataset" not in flags and not (source in DATASETS or (source and os.path.exists(source))):
         where = (
             f"'{source}' is gone" if source else f"of '{dataset['name']}' the {original.source} has no path"
         )

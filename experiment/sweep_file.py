@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -69,12 +70,12 @@ def read_sweep(file: str, base: Params) -> Sweep:
 
 def _find(file: str) -> Path:
     path, folder = Path(file), FOLDER / "sweeps"
-    if not path.suffix and not path.exists():
+    if not path.suffix and not os.path.exists(path):
         path = folder / f"{path.name}.json"
-        if not path.is_file():
+        if not os.path.isfile(path):
             known = ", ".join(sorted(found.stem for found in folder.glob("*.json")))
             raise ValueError(f"no sweep file is named '{file}': give a file's path, or one of {known}")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"sweep file '{file}' does not exist")
     return path
 
@@ -91,7 +92,7 @@ def _parse(path: Path) -> Any:
         where = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError(f"it is no Optimizer configuration: {where}{reason}") from None
     raise ValueError("Comet reads it as Python: write True, False and None for true, false and null")
 

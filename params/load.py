@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Container, Mapping
 from pathlib import Path
@@ -62,9 +63,9 @@ def read_params(file: str | Path) -> dict[str, Any]:
         ValueError: the file is missing or is not TOML.
     """
     path = Path(file)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not os.path.exists(path):
         path = FOLDER / f"{path.name}.toml"
-        if not path.is_file():
+        if not os.path.isfile(path):
             known = ", ".join(sorted(found.stem for found in FOLDER.glob("*.toml")))
             raise ValueError(
                 f"no parameter file is named '{file}': give a TOML file's path, or one of {known}"

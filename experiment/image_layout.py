@@ -184,8 +184,13 @@ class _Finder:
         elif part is None and len(level.folders) > 1:
             self._problems.append(f"{name} is called neither train, validation nor test: move it elsewhere")
         elif part is None or (part != "train" and not level.folders):
-            files = f"its {len(level.files):,} files lie in no class folder" if level.files else "it is empty"
+            files = (
+                f"its {len(level.files):,} files lie in no class folder"
+                if level.files
+                else "no picture in it"
+            )
             self._notices.append(f"{name} is left out: {files if part else 'no part, and no classes in it'}")
+            self._levels.append(dataclasses.replace(level, files=[]))  # counted by the notice
         else:
             self._parts[part] = level.folder
             self._add_classes(part, level)

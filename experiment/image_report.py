@@ -80,7 +80,8 @@ def describe(inspection: Inspection) -> str:
         lines.append(f"  formats    {_counted(report['formats'])}; modes {_counted(report['modes'])}")
         lines.append(f"  sizes      {smallest} to {largest}, median {median}")
     if report["depth"] != FULL_DEPTH:
-        lines.append(f"  depth      grey of 16 bits holds {report['depth']} at most, and is scaled by those")
+        used = f"of 16 bits of grey {report['depth']} are in use, and the upper 8 of those count"
+        lines.append(f"  depth      {used}")
     if report["copies"]:
         other = report["copies_in_other_bytes"]
         also = f", {other} of them by other bytes" if other else ""

@@ -19,7 +19,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 # A photograph of today has 50 million pixels at most; a few kilobytes of PNG can claim billions.
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 200_000_000
-# Part of the cache's key: raise it with any change of this file that changes pixels.
+# Part of the cache's key: raise it with any change here or in image_metadata that changes pixels.
 DECODER = 2
 FULL_DEPTH = 16  # bits of a deep pixel, as formats mean them
 _RGB16 = b"\x10\x02"  # bytes 24 and 25 of a PNG of 16 bits of each colour

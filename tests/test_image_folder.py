@@ -203,7 +203,7 @@ def test_grey_of_16_bits_is_scaled_by_what_all_of_the_set_hold(digits, tmp_path,
     assert inspection.depth == depth
     train = load(tmp_path / "x").train.images[..., 0]
     np.testing.assert_array_equal(np.sort(train, axis=0), np.sort([*images, digits["x_test"][0]], axis=0))
-    assert ("grey of 16 bits holds" in image_report.describe(inspection)) == (depth < 16)
+    assert ("of 16 bits of grey" in image_report.describe(inspection)) == (depth < 16)
 
 
 def test_one_deeper_picture_makes_the_rule_for_all(digits, tmp_path):

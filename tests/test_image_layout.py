@@ -2,12 +2,15 @@
 
 import itertools
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from experiment import data, image_folder, image_report
+from experiment import data, image_folder, image_layout, image_report
 from params.spec import Params
 from tests.pictures import write_layout
 
@@ -99,6 +102,27 @@ def test_of_what_cannot_be_made_out_it_is_said_what_was_found_and_what_would_do(
     assert message in " ".join(image_folder.reasons(inspect(write_layout(tmp_path / "x", paths))))
 
 
+NAMES = st.sampled_from(["train", "Training", "test", "val", "cat", "dog", "data", "seg_test"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sets(
+        st.lists(NAMES, max_size=3).map(lambda names: "/".join([*names, "1.png"])), min_size=1, max_size=8
+    )
+)
+def test_however_pictures_lie_each_is_in_a_class_or_spoken_of(paths):
+    with tempfile.TemporaryDirectory() as folder:
+        layout = image_layout.find_layout(write_layout(Path(folder).resolve(), paths))
+    classes = {place.folder for place in layout.places}
+    said = " ".join(["", *layout.notices, *layout.problems])
+    for path in paths:
+        picture = layout.root / path
+        spoken_of = any(f" {layout.shown(above)}/ " in said for above in picture.parents[: path.count("/")])
+        assert picture in layout.outside or classes & set(picture.parents) or spoken_of, path
+    assert len(layout.outside) == len(set(layout.outside))
+
+
 def test_what_systems_leave_is_named_once_and_stops_nothing(tmp_path):
     left = [
         "cat/Thumbs.db",
@@ -144,19 +168,20 @@ def test_names_are_one_line_without_escapes(tmp_path):
     assert len(image_report.describe(inspection).splitlines()) == 4
 
 
-def test_a_folder_that_cannot_be_listed_is_a_fault_of_its_own(tmp_path, monkeypatch):
-    folder = write_layout(tmp_path / "x", classes("", names=("cat", "dog", "owl")))
+@pytest.mark.parametrize("below", ["", "train/"])
+def test_a_class_or_part_that_cannot_be_listed_is_a_fault_of_its_own(tmp_path, monkeypatch, below):
+    folder = write_layout(tmp_path / "x", classes(below) + ["owl/1.png" if not below else "test/cat/9.png"])
+    closed = "test" if below else "owl"
     scandir = os.scandir
 
     def refuse(path):
-        if Path(path).name == "owl":
+        if Path(path).name == closed:
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert "owl: a folder that cannot be listed: Permission denied" in " ".join(
-        image_folder.reasons(inspect(folder))
-    )
+    (line,) = [each for each in image_folder.reasons(inspect(folder)) if "cannot be listed" in each]
+    assert line == f"{closed}: a folder that cannot be listed: Permission denied (skip-bad leaves it out)"
 
 
 @pytest.mark.parametrize(

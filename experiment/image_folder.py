@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from experiment import image_cache
-from experiment.array_files import IDX_FILES
+from experiment.array_files import is_idx_folder
 from experiment.data import DATASETS, Arrays, Examples, StoredImages, load_arrays
 
 PARTS = ("train", "validation", "test")
@@ -71,7 +71,7 @@ def is_image_folder(dataset: str) -> bool:
     path = Path(dataset).expanduser()
     if dataset in ("auto", *DATASETS) or not path.is_dir():
         return False
-    return not any((path / f"{file}{end}").exists() for file in IDX_FILES.values() for end in ("", ".gz"))
+    return not is_idx_folder(path)
 
 
 def inspect_folder(

@@ -13,16 +13,20 @@ from experiment.rundir import find_run
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``inspect``."""
-    parser.add_argument("folder", metavar="DIR", help="a sub-folder a class, perhaps below train/ …")
+    parser.add_argument(
+        "folder", metavar="DIR|FILE|NAME", help="a sub-folder a class, perhaps below train/ …; or arrays"
+    )
     parser.add_argument("--image-size", metavar="INT", help="as in training")
     parser.add_argument("--channels", metavar="INT", help="as in training")
 
 
 def inspect_command(options: argparse.Namespace) -> int:
-    """Say what a folder of pictures holds and what is wrong with it, without training."""
-    from experiment import image_folder, image_report
+    """Say what a folder of pictures or a set of arrays holds and what is wrong with it, without training."""
+    from experiment import array_report, image_folder, image_report
     from params.load import load_params
 
+    if array_report.is_array_set(options.folder):
+        return array_report.inspect(options.folder, options.json)
     if not Path(options.folder).is_dir():
         raise ValueError(f"'{options.folder}' is no folder")
     flags = {"image-size": options.image_size, "channels": options.channels}

@@ -10,7 +10,9 @@ ALLOWED = {
     "params.spec": set(),
     "params.load": {"params.spec"},
     "experiment.array_files": set(),
-    "experiment.data": {"experiment.array_files"},
+    "experiment.array_checks": set(),
+    "experiment.data": {"experiment.array_checks", "experiment.array_files"},
+    "experiment.array_report": {"experiment.array_files", "experiment.data"},
     "experiment.images": set(),
     "experiment.image_cache": {"experiment.images", "experiment.provenance", "experiment.rundir"},
     "experiment.image_folder": {
@@ -118,7 +120,13 @@ WITHOUT_TENSORFLOW = [
     *("experiment.archives", "experiment.run", "experiment.record", "train"),
     *("experiment.compare", "experiment.online", "experiment.report"),
     *("experiment.original", "experiment.rerun", "experiment.verdict", "experiment.export"),
-    *("experiment.image_report", "experiment.bundle", "experiment.calibration", "experiment.__main__"),
+    *(
+        "experiment.image_report",
+        "experiment.array_report",
+        "experiment.bundle",
+        "experiment.calibration",
+        "experiment.__main__",
+    ),
     *("experiment.sweep", "experiment.sweep_ranking", "experiment.attempts"),
 ]
 WITHOUT_RAY = ["experiment.run", "experiment.sweep", "experiment.sweep_ranking", "train"]

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import socket
 import sys
-import threading
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiment import array_checks
+from experiment import array_checks, downloads
 from experiment.array_files import IDX_FILES, read_idx_folder, read_npz
 
 GetParameter = Callable[[str], Any]
@@ -34,8 +30,6 @@ CLOTHES = (
     "Ankle boot",
 )
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # its package dataset-fashion-mnist
-DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-PROBE_SECONDS = 4.0
 MNIST_5K_TEST_FRACTION = 0.2
 VALIDATION = ("val", "validation", "valid")
 
@@ -303,25 +297,20 @@ def _sha256(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _cache() -> Path:
-    """Return Keras' folder of downloaded sets, found as Keras finds it but without importing it."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
-
-
 def _load_mnist() -> Arrays:
-    cached = _cache() / "mnist.npz"
+    cached = downloads.cache() / "mnist.npz"
     if not cached.is_file():
-        _download("mnist")
+        downloads.download("mnist")
     # Keras deletes a cached file whose hash it does not know, so a cached file is read here.
     return check_arrays("mnist", read_npz(cached), DIGITS)
 
 
 def _load_fashion_mnist() -> Arrays:
-    cached = _cache() / "fashion-mnist"
+    cached = downloads.cache() / "fashion-mnist"
     for folder in (cached, DEBIAN_FASHION_MNIST):
         if all((folder / f"{file}.gz").is_file() for file in IDX_FILES.values()):
             return check_arrays("fashion-mnist", read_idx_folder(folder), CLOTHES)
-    _download("fashion-mnist")
+    downloads.download("fashion-mnist")
     return check_arrays("fashion-mnist", read_idx_folder(cached), CLOTHES)
 
 
@@ -349,46 +338,3 @@ DATASETS: dict[str, Callable[[], Arrays]] = {
     "fashion-mnist": _load_fashion_mnist,
     "mnist-5k": _load_mnist_5k,
 }
-
-
-def _download(name: str) -> None:
-    """Let Keras download a set into its cache, if the server answers a first request in time.
-
-    Raises:
-        ValueError: it cannot be had, with what to do instead.
-    """
-    first = "mnist.npz" if name == "mnist" else f"{IDX_FILES['y_test']}.gz"
-    if not _answers(DOWNLOADS + first):
-        raise ValueError(f"{name} is neither in {_cache()} nor can it be downloaded here: {_ADVICE}")
-    import keras
-
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PROBE_SECONDS)  # Keras' own download waits for a stalled server for ever
-    try:
-        loader = keras.datasets.mnist if name == "mnist" else keras.datasets.fashion_mnist
-        loader.load_data()
-    except Exception as error:  # Keras raises bare Exception for network errors
-        raise ValueError(f"{name} could not be downloaded ({error}): {_ADVICE}") from None
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-_ADVICE = "copy it there from another machine, give its path as --dataset, or take --dataset mnist-5k"
-
-
-def _answers(url: str) -> bool:
-    """Tell whether a URL answers within PROBE_SECONDS, name resolution included."""
-    answers: list[bool] = []
-
-    def probe() -> None:
-        try:
-            request = urllib.request.Request(url, method="HEAD")
-            with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as response:
-                answers.append(response.status == 200)
-        except OSError:
-            answers.append(False)
-
-    thread = threading.Thread(target=probe, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return bool(answers and answers[0])

@@ -120,7 +120,7 @@ COMMANDS = {
     "recover": Command("build the archives of runs that were killed", _runs_or_all, recover_command),
     "upload": Command("send runs to Comet and verify that they arrived", _upload_arguments, upload_command),
     "inspect": Command(
-        "look at a folder of pictures as training would, without training",
+        "look at a folder of pictures, or at arrays, as training would, without training",
         *(model_commands.inspect_arguments, model_commands.inspect_command),
     ),
     "predict": Command(

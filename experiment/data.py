@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import socket
-import threading
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiment import streams
+from experiment import array_checks, downloads, streams
 from experiment.array_files import IDX_FILES, read_idx_folder, read_npz
 from params.words import did_you_mean
 
@@ -34,9 +31,8 @@ CLOTHES = (
     "Ankle boot",
 )
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # its package dataset-fashion-mnist
-DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-PROBE_SECONDS = 4.0
 MNIST_5K_TEST_FRACTION = 0.2
+VALIDATION = ("val", "validation", "valid")
 
 
 class StoredImages:
@@ -83,7 +79,8 @@ class Examples:
 class Arrays:
     """A whole set as it was read, checked, before it is split; ``test`` is None where it has none.
 
-    ``groups`` int64 [N] numbers training examples; equal ones are never divided by a split.
+    ``groups`` int64 [N] numbers training examples; equal ones are never divided by a split. ``repeats`` says
+    which images are in two parts or classes, ``notices`` what else is odd, a sentence each.
     """
 
     name: str
@@ -93,6 +90,8 @@ class Arrays:
     fingerprint: str
     validation: Examples | None = None
     groups: np.ndarray | None = None
+    repeats: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,9 +113,10 @@ class Dataset:
 def load_arrays(dataset: str) -> Arrays:
     """Read a set by its name in ``DATASETS``, ``auto``, or the path of an array file.
 
-    A path is an ``.npz`` in Keras' layout (x_train, y_train, x_test, y_test), or a folder of MNIST's four IDX
-    files, plain or gzipped; a folder of pictures is no array file (see ``experiment.image_folder``). ``auto``
-    is MNIST where it is cached or can be downloaded, else mnist-5k; to decide that takes at most 10 seconds.
+    A path is an ``.npz`` in Keras' layout (x_train, y_train, x_test, y_test, perhaps x_val and y_val), or a
+    folder of MNIST's four IDX files, plain or gzipped; a folder of pictures is no array file (see
+    ``experiment.image_folder``). ``auto`` is MNIST where it is cached or can be downloaded, else mnist-5k; to
+    decide that takes at most 10 seconds.
 
     Raises:
         ValueError: one sentence saying what is wrong with the set, or how to get it.
@@ -128,48 +128,106 @@ def load_arrays(dataset: str) -> Arrays:
     path = Path(os.path.expanduser(dataset))
     if os.path.isdir(path) or os.path.isfile(path):  # unlike Path's, false for a name too long to be one
         read = read_idx_folder if os.path.isdir(path) else read_npz
-        return check_arrays(path.name, read(path))
+        return check_arrays(_own_name(path), read(path))
     known = ", ".join(["auto", *DATASETS]) + did_you_mean(dataset, DATASETS)
     raise ValueError(f"dataset = '{dataset}' is no file or folder here, nor one of {known}")
 
 
+def _own_name(path: Path) -> str:
+    """Return what a set at a path is called: never what a named set is, whose place it would take."""
+    return f"{path.absolute().parent.name}/{path.name}" if path.name in ("auto", *DATASETS) else path.name
+
+
 def check_arrays(
     name: str,
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, Any],
     class_names: tuple[str, ...] = (),
     *,
     parts: tuple[str, ...] = ("train", "test"),
 ) -> Arrays:
-    """Check arrays in Keras' layout and give them a fingerprint.
+    """Check arrays in Keras' layout, look for repeated images, and give them a fingerprint.
 
     Args:
         name: what the set is called in logs and errors.
-        arrays: x_train and x_test uint8 [N, H, W] or [N, H, W, C], y_train and y_test integers [N] or [N, 1].
+        arrays: x_train and x_test uint8 [N, H, W] or [N, H, W, C], C 1 or 3, y_train and y_test integers [N]
+            or [N, 1]; perhaps x_val and y_val, the validation part. Others are named in a notice.
         class_names: a name for each label; by default the labels themselves.
         parts: which parts there must be; a set without a test part is split.
 
     Raises:
-        ValueError: one sentence that names the set, the array and what is wrong with it.
+        ValueError: one sentence that names the set, the array, what is wrong with it and what to do.
     """
-    for key in (f"{axis}_{part}" for part in parts for axis in "xy"):
+    keys = _find_keys(name, arrays, parts)
+    examples, notices = {}, []
+    for part, (x, y) in keys.items():
+        images = array_checks.check_images(name, x, arrays[x])
+        labels = array_checks.check_labels(name, y, arrays[y])
+        if len(images) != len(labels):
+            raise ValueError(
+                f"dataset '{name}': {len(images)} images but {len(labels)} labels in its {part} set"
+            )
+        examples[part] = Examples(images, labels)
+    train = examples["train"]
+    classes = array_checks.check_classes(name, train.labels)
+    for part, (x, y) in keys.items():
+        if (most := examples[part].labels.max()) >= classes:
+            raise ValueError(f"dataset '{name}': {y} has label {most}, which y_train has not")
+        if (shape := examples[part].images.shape[1:]) != train.images.shape[1:]:
+            shapes = f"{list(train.images.shape[1:])} and {list(shape)}"
+            raise ValueError(f"dataset '{name}': x_train and {x} differ in shape, {shapes}")
+        notices += array_checks.check_content(name, x, examples[part].images)
+    if class_names and len(class_names) != classes:
+        raise ValueError(f"dataset '{name}' has {classes} classes and {len(class_names)} class names")
+    if unused := sorted(map(str, set(arrays) - {key for pair in keys.values() for key in pair})):
+        notices.append(f"{name}: not used, as only x_ and y_ of train, val and test are: {', '.join(unused)}")
+    repeats, groups = array_checks.find_repeats(
+        {part: (each.images, each.labels) for part, each in examples.items()}
+    )
+    return Arrays(
+        name,
+        train,
+        examples.get("test"),
+        class_names or tuple(map(str, range(classes))),
+        _sha256(*(array for part in examples.values() for array in (part.images, part.labels))),
+        validation=examples.get("validation"),
+        groups=groups,
+        repeats=tuple(repeats),
+        notices=tuple(notices),
+    )
+
+
+def _find_keys(name: str, arrays: Any, parts: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """Return the names of a set's arrays by part: those that must be there, and validation where it is."""
+    if not isinstance(arrays, Mapping):
+        raise ValueError(
+            f"dataset '{name}' must be arrays by name, dict(x_train=…, y_train=…, x_test=…, y_test=…), "
+            f"not a {type(arrays).__name__}"
+        )
+    keys = {part: (f"x_{part}", f"y_{part}") for part in parts}
+    given = [each for each in VALIDATION if {f"x_{each}", f"y_{each}"} & set(arrays)]
+    if len(given) > 1:
+        raise ValueError(f"dataset '{name}' has both '{given[0]}' and '{given[1]}': keep one")
+    if given:
+        keys["validation"] = f"x_{given[0]}", f"y_{given[0]}"
+    for key in (key for pair in keys.values() for key in pair):
         if key not in arrays:
-            raise ValueError(f"dataset '{name}' has no array '{key}'")
-    examples = {part: _check_examples(name, part, arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts}
-    train, test = examples["train"], examples.get("test")
-    classes = np.unique(train.labels)
-    if len(classes) < 2 or not np.array_equal(classes, np.arange(len(classes))):
-        shown = f"{classes[0]} to {classes[-1]}, {len(classes)} distinct"
-        raise ValueError(f"dataset '{name}': y_train's labels must be 0, 1, 2, … without a gap, not {shown}")
-    if test and (outside := set(np.unique(test.labels)) - set(classes)):
-        raise ValueError(f"dataset '{name}': y_test has label {min(outside)}, which y_train has not")
-    if test and test.images.shape[1:] != train.images.shape[1:]:
-        shapes = f"{list(train.images.shape[1:])} and {list(test.images.shape[1:])}"
-        raise ValueError(f"dataset '{name}': x_train and x_test differ in shape, {shapes}")
-    if class_names and len(class_names) != len(classes):
-        raise ValueError(f"dataset '{name}' has {len(classes)} classes and {len(class_names)} class names")
-    names = class_names or tuple(str(label) for label in classes)
-    stored = [array for part in examples.values() for array in (part.images, part.labels)]
-    return Arrays(name, train, test, names, _sha256(*stored))
+            held = ", ".join(sorted(map(str, arrays))) or "nothing"
+            raise ValueError(f"dataset '{name}' has no array '{key}': it holds {held}")
+    return keys
+
+
+def check_repeats(arrays: Arrays, get_parameter: GetParameter) -> None:
+    """Refuse a set that has the same image in two parts or classes, unless ``allow-duplicates`` lets it be.
+
+    Raises:
+        ValueError: it has, with how many.
+    """
+    if arrays.name in DATASETS:
+        return  # the parameter does not apply
+    if not get_parameter("allow-duplicates") and arrays.repeats:
+        raise ValueError(
+            f"dataset '{arrays.name}': {'; '.join(arrays.repeats)} (allow-duplicates lets it be)"
+        )
 
 
 def splits_by_chance(arrays: Arrays, validation: str | float) -> bool:
@@ -193,7 +251,10 @@ def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:
         test = arrays.train.subset(test_indices)
     validation, fraction = everyone[:0], get_parameter("validation")
     if fraction == "folder" and arrays.validation is None:
-        raise ValueError(f"validation = 'folder': dataset '{arrays.name}' has no folder validation/")
+        raise ValueError(
+            f"validation = 'folder': dataset '{arrays.name}' has no folder validation/ and "
+            "no arrays x_val and y_val"
+        )
     if fraction not in ("test", "folder"):
         train, validation = _hold_out(
             arrays, train, fraction, f"validation = {fraction}", get_parameter("split-seed")
@@ -227,29 +288,6 @@ def _hold_out(
     return indices[np.isin(groups[indices], kept)], indices[np.isin(groups[indices], held)]
 
 
-def _check_examples(name: str, part: str, images: np.ndarray, labels: np.ndarray) -> Examples:
-    if images.dtype != np.uint8:
-        raise ValueError(f"dataset '{name}': x_{part} must be uint8, 0–255, not {images.dtype}")
-    if images.ndim not in (3, 4) or 0 in images.shape:
-        raise ValueError(
-            f"dataset '{name}': x_{part} must be [N, H, W] or [N, H, W, C], not {list(images.shape)}"
-        )
-    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise ValueError(
-            f"dataset '{name}': y_{part} must be integers [N], not {labels.dtype} {list(labels.shape)}"
-        )
-    if len(images) != len(labels):
-        raise ValueError(f"dataset '{name}': {len(images)} images but {len(labels)} labels in its {part} set")
-    if labels.min() < 0 or labels.max() > 65535:
-        raise ValueError(
-            f"dataset '{name}': y_{part} holds label {labels.min() if labels.min() < 0 else labels.max()}, "
-            "outside 0 to 65535"
-        )
-    images = images if images.ndim == 4 else images[..., np.newaxis]
-    return Examples(np.ascontiguousarray(images), labels.astype(np.int32))
-
-
 def _sha256(*arrays: np.ndarray) -> str:
     """Return the SHA-256 of arrays' types, shapes and bytes, in hexadecimal."""
     digest = hashlib.sha256()
@@ -259,25 +297,20 @@ def _sha256(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _cache() -> Path:
-    """Return Keras' folder of downloaded sets, found as Keras finds it but without importing it."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
-
-
 def _load_mnist() -> Arrays:
-    cached = _cache() / "mnist.npz"
+    cached = downloads.cache() / "mnist.npz"
     if not cached.is_file():
-        _download("mnist")
+        downloads.download("mnist")
     # Keras deletes a cached file whose hash it does not know, so a cached file is read here.
     return check_arrays("mnist", read_npz(cached), DIGITS)
 
 
 def _load_fashion_mnist() -> Arrays:
-    cached = _cache() / "fashion-mnist"
+    cached = downloads.cache() / "fashion-mnist"
     for folder in (cached, DEBIAN_FASHION_MNIST):
         if all((folder / f"{file}.gz").is_file() for file in IDX_FILES.values()):
             return check_arrays("fashion-mnist", read_idx_folder(folder), CLOTHES)
-    _download("fashion-mnist")
+    downloads.download("fashion-mnist")
     return check_arrays("fashion-mnist", read_idx_folder(cached), CLOTHES)
 
 
@@ -305,46 +338,3 @@ DATASETS: dict[str, Callable[[], Arrays]] = {
     "fashion-mnist": _load_fashion_mnist,
     "mnist-5k": _load_mnist_5k,
 }
-
-
-def _download(name: str) -> None:
-    """Let Keras download a set into its cache, if the server answers a first request in time.
-
-    Raises:
-        ValueError: it cannot be had, with what to do instead.
-    """
-    first = "mnist.npz" if name == "mnist" else f"{IDX_FILES['y_test']}.gz"
-    if not _answers(DOWNLOADS + first):
-        raise ValueError(f"{name} is neither in {_cache()} nor can it be downloaded here: {_ADVICE}")
-    from experiment.keras_settings import import_keras
-
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PROBE_SECONDS)  # Keras' own download waits for a stalled server for ever
-    try:
-        loader = getattr(import_keras().datasets, name.replace("-", "_"))
-        loader.load_data()
-    except Exception as error:  # Keras raises bare Exception for network errors
-        raise ValueError(f"{name} could not be downloaded ({error}): {_ADVICE}") from None
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-_ADVICE = "copy it there from another machine, give its path as --dataset, or take --dataset mnist-5k"
-
-
-def _answers(url: str) -> bool:
-    """Tell whether a URL answers within PROBE_SECONDS, name resolution included."""
-    answers: list[bool] = []
-
-    def probe() -> None:
-        try:
-            request = urllib.request.Request(url, method="HEAD")
-            with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as response:
-                answers.append(response.status == 200)
-        except OSError:
-            answers.append(False)
-
-    thread = threading.Thread(target=probe, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return bool(answers and answers[0])

@@ -63,7 +63,12 @@ class _Pictures:
         return len(self._images)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return np.squeeze(self._images[index])
+        return _drawn(self._images[index])
+
+
+def _drawn(image: np.ndarray) -> np.ndarray:
+    """Return an image [H, W, C] as drawing wants it: a grey one without its channel."""
+    return image[..., 0] if image.shape[-1] == 1 else image
 
 
 def class_scores(
@@ -163,7 +168,7 @@ def _log_grid(
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
         left, top = number % columns * across, number // columns * down + gap
         place = (left, left + width, top + height, top)
-        axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255, extent=place)
+        axes.imshow(_drawn(image), cmap="gray", vmin=0, vmax=255, extent=place)
         middle, above = left + width / 2, top - 0.04 * width
         axes.text(
             *(middle, above, caption),

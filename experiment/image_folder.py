@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiment import image_cache, image_checks
-from experiment.array_files import IDX_FILES
+from experiment.array_files import is_idx_folder
 from experiment.data import DATASETS, Arrays, Examples, StoredImages, load_arrays
 from experiment.image_checks import File
 from experiment.image_layout import PARTS, Fault, Layout, find_layout
@@ -57,7 +58,7 @@ def is_image_folder(dataset: str) -> bool:
     path = Path(os.path.expanduser(dataset))
     if dataset in ("auto", *DATASETS) or not os.path.isdir(path):  # unlike Path's, false for a name too long
         return False
-    return not any((path / f"{file}{end}").exists() for file in IDX_FILES.values() for end in ("", ".gz"))
+    return not is_idx_folder(path)
 
 
 def inspect_folder(

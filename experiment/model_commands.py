@@ -15,16 +15,20 @@ from experiment.names import printable
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``inspect``."""
-    parser.add_argument("folder", metavar="DIR", help="a sub-folder a class, perhaps below train/ …")
+    parser.add_argument(
+        "folder", metavar="DIR|FILE|NAME", help="a sub-folder a class, perhaps below train/ …; or arrays"
+    )
     parser.add_argument("--image-size", metavar="INT", help="as in training")
     parser.add_argument("--channels", metavar="INT", help="as in training")
 
 
 def inspect_command(options: argparse.Namespace) -> int:
-    """Say what a folder of pictures holds and what is wrong with it, without training."""
-    from experiment import data, image_folder, image_report
+    """Say what a folder of pictures or a set of arrays holds and what is wrong with it, without training."""
+    from experiment import array_report, data, image_folder, image_report
     from params.load import load_params
 
+    if array_report.is_array_set(options.folder):
+        return array_report.inspect(options.folder, options.json)
     if not options.folder or not os.path.isdir(options.folder):
         raise ValueError(f"'{printable(options.folder)}' is no folder")
     flags = {"image-size": options.image_size, "channels": options.channels}

@@ -13,9 +13,6 @@ ModelBuilder = Callable[[GetParameter, tuple[int, int, int], int], keras.Model]
 
 # A convolutional network halves its images until they are at most so wide, and widens to so many times.
 LAST_WIDTH, WIDEST = 8, 8
-# Of normalization's running statistics. Keras' 0.99 still holds half of where they began after 60 steps, and
-# lags behind weights that change fast: 0.8 is near a training set's true statistics after some 30 steps.
-MOMENTUM = 0.8
 AUGMENTATION = (layers.RandomFlip, layers.RandomTranslation, layers.RandomRotation)
 
 
@@ -63,7 +60,7 @@ def build_cnn(get_parameter: GetParameter, image_shape: tuple[int, int, int], cl
 
 def _add_convolution(model: keras.Sequential, name: str, filters: int) -> None:
     model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv-{name}"))
-    model.add(layers.BatchNormalization(momentum=MOMENTUM, name=f"norm-{name}"))
+    model.add(layers.BatchNormalization(name=f"norm-{name}"))
     model.add(layers.ReLU())
 
 

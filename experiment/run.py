@@ -60,9 +60,9 @@ def train_and_evaluate(
             model over float32 pixels in 0–1, [N, …] of any shape that holds H·W·C values, with logits
             [N, classes]; one that is compiled or returns probabilities is refused. By default the one that
             the parameter ``model`` names.
-        dataset: arrays in Keras' layout: x_train, x_test uint8 [N, H, W] or [N, H, W, C], y_train, y_test
-            integers [N], or a set that ``data.load_arrays`` read. By default the set that the parameter
-            ``dataset`` names.
+        dataset: arrays in Keras' layout: x_train, x_test uint8 [N, H, W] or [N, H, W, C], C 1 or 3, y_train,
+            y_test integers [N], perhaps x_val and y_val, or a set that ``data.load_arrays`` read. By default
+            the set that the parameter ``dataset`` names.
         options: where the run lies, its name, its tracking.
         resume: a run to go on with from its last checkpoint, under its own key and parameters.
         original: a run that this one repeats and is compared with at its end; ``results`` holds the verdict.
@@ -95,6 +95,10 @@ def train_and_evaluate(
     if not (resume or original or options.trial):  # those have parameters that others chose
         for sentence in without_effect(params, values).values():
             console.notice(sentence)
+    data.check_repeats(arrays, values.__getitem__)
+    if not options.trial:  # a sweep says it once
+        for notice in arrays.notices:
+            console.notice(notice)
     split = data.split_arrays(arrays, values.__getitem__)
     if inspection:
         console.say(image_report.describe_split(inspection, split))
@@ -142,6 +146,7 @@ def train_and_evaluate(
             arrays = image_folder.load_images(inspection, get_parameter, memory.budget(options.memory_gb))
             if isinstance(arrays.train.images, data.StoredImages):
                 console.notice(STREAMED)
+        data.check_repeats(arrays, get_parameter)
         split = data.split_arrays(arrays, get_parameter)
         classes, image_shape = len(split.class_names), split.train.images.shape[1:]
         keras.utils.set_random_seed(get_parameter("seed"))

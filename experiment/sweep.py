@@ -174,8 +174,12 @@ def _load(base: Params, settings: Settings) -> tuple[Params, str, data.Arrays | 
 
     There are no arrays of pictures: their size may vary, so each run takes them from the cache on disk.
     """
-    arrays, inspection = open_set(base, None, Console(settings.quiet))
+    console = Console(settings.quiet)
+    arrays, inspection = open_set(base, None, console)
+    for notice in arrays.notices:
+        console.notice(notice)
     named = resolve(base, arrays)
+    data.check_repeats(arrays, named.applicable().__getitem__)
     data.split_arrays(arrays, named.applicable().__getitem__)
     found = {"dataset": named.dataset} if base.dataset == "auto" else {}
     base = base.model_copy(update={"validation": named.validation, **found})

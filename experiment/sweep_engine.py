@@ -137,7 +137,7 @@ def _ray(settings: Settings, arrays: data.Arrays | None) -> Iterator[None]:
     with tempfile.TemporaryDirectory(
         prefix=f"{SCRATCH}-{os.getpid()}-", dir=_SHORT, ignore_cleanup_errors=True
     ) as scratch:
-        parts = (arrays.train, arrays.test) if arrays else ()
+        parts = (arrays.train, arrays.validation, arrays.test) if arrays else ()
         size = sum(part.images.nbytes + part.labels.nbytes for part in parts if part)
         paths = [str(provenance.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))  # of the workers

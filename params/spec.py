@@ -70,6 +70,12 @@ _MLP = When("model mlp", lambda params: params.model == "mlp")
 _CNN = When("model cnn", lambda params: params.model == "cnn")
 _STOPPING = When("early-stopping", lambda params: params.early_stopping)
 _PICTURES = When("a folder of pictures", lambda params: is_folder_of_pictures(params.dataset), of_data=True)
+NAMED_SETS = ("auto", "mnist", "fashion-mnist", "mnist-5k")
+_OWN = When(
+    "a folder of pictures, or arrays of your own",
+    lambda params: params.dataset not in NAMED_SETS,
+    of_data=True,
+)
 _SPLIT = When(
     "a validation fraction, dataset mnist-5k, or a folder of pictures without test/",
     lambda params: (
@@ -139,14 +145,14 @@ class Params(BaseModel):
     allow_duplicates: Annotated[
         bool,
         Field(description="let the same picture be in two parts or classes instead of stopping"),
-        _PICTURES,
+        _OWN,
     ] = False
     validation: Annotated[
         Literal["test", "folder"] | float,
         BeforeValidator(_check_validation),
         Field(
             description="what each epoch is validated on: test, a fraction of the training set, or folder: "
-            "the pictures in validation/ (the default where there are any)"
+            "the set's own, in validation/ or x_val and y_val (the default where there is one)"
         ),
         Synonyms(("val-split", "validation-split", "val-fraction")),
     ] = "test"

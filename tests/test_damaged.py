@@ -50,7 +50,7 @@ def whole(tmp_path_factory, digits_file):
     path = make_run(runs, "one", predicted=with_mistakes(3), run_dataset=dataset, **changed, **named)
     directory = RunDirectory(path)
     archives.recover(directory)
-    upload._write_ledger(directory, [], [])
+    upload._write_ledger(directory, [], [], None)
     make_run(runs, "two", predicted=with_mistakes(5))
     return directory
 

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiment import data
+from experiment import data, downloads
 from params.spec import Params
 
 
@@ -171,7 +171,7 @@ def test_auto_falls_back_to_the_embedded_digits_within_10_seconds(
     silent_server, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(data, "DOWNLOADS", silent_server)
+    monkeypatch.setattr(downloads, "DOWNLOADS", silent_server)
     began = time.monotonic()
     arrays = data.load_arrays("auto")
     assert arrays.name == "mnist-5k"
@@ -181,8 +181,8 @@ def test_auto_falls_back_to_the_embedded_digits_within_10_seconds(
 
 def test_a_named_set_that_cannot_be_had_says_what_to_do(silent_server, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(data, "DOWNLOADS", silent_server)
-    monkeypatch.setattr(data, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "DOWNLOADS", silent_server)
+    monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.2)
     monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path)
     with pytest.raises(ValueError, match="fashion-mnist is neither in .* copy it there .* or take --dataset"):
         data.load_arrays("fashion-mnist")

@@ -52,9 +52,16 @@ def test_only_parameters_that_apply_are_logged():
 
 
 def test_parameters_of_pictures_apply_to_a_folder_of_pictures_alone():
-    of_pictures = {"image-size", "channels", "skip-bad", "allow-duplicates", "split-seed"}
+    of_pictures = {"image-size", "channels", "skip-bad", "split-seed"}
     assert of_pictures <= set(Params(dataset="flowers/").applicable())
     assert not of_pictures & set(Params(dataset="flowers.npz").applicable())
+
+
+@pytest.mark.parametrize(
+    ("dataset", "applies"), [("flowers/", True), ("flowers.npz", True), ("arrays", True), ("mnist", False)]
+)
+def test_duplicates_may_be_allowed_in_every_set_of_ones_own(dataset, applies):
+    assert ("allow-duplicates" in Params(dataset=dataset).applicable()) is applies
 
 
 def test_the_split_seed_applies_with_a_fraction():

@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 
 from benchmarks.__main__ import ROOT, peer, print_machine, train
-from experiment.sweep_file import read_sweep
-from experiment.sweep_points import points
+from experiment.sweep.file import read_sweep
+from experiment.sweep.points import points
 from params.spec import Params
 
 

@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiment import compare_command, listing, model_commands, streams
-from experiment.command_line import RUNS, Parser, end
-from experiment.environment import read_environment
-from experiment.find import Runs, list_runs
-from experiment.rundir import RUNNING, DamagedFile, RunDirectory, read_run
+from experiment.commands import compare as compare_command
+from experiment.commands import list_show as listing
+from experiment.commands import models as model_commands
+from experiment.store.directory import RUNNING, DamagedFile, RunDirectory, read_run
+from experiment.store.find import Runs, list_runs
+from experiment.system import streams
+from experiment.system.environment import read_environment
+from experiment.system.parser import RUNS, Parser, end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def recover_command(options: argparse.Namespace) -> int:
     """Build the archives of runs that were killed."""
-    from experiment import archives
+    from experiment.store import archive_writer as archives
 
     results = []
     chosen, problems = _chosen(options, lambda directory: read_run(directory.path)["status"] == RUNNING)
@@ -66,7 +69,7 @@ def recover_command(options: argparse.Namespace) -> int:
 def upload_command(options: argparse.Namespace) -> int:
     """Send runs to Comet and verify that they arrived."""
     read_environment()
-    from experiment import upload
+    from experiment.comet import upload
 
     ledgers = []
     chosen, problems = _chosen(options, _needs_upload)
@@ -165,7 +168,7 @@ def _leave_out(error: ValueError, options: argparse.Namespace) -> list[str]:
 
 
 def _needs_upload(directory: RunDirectory) -> bool:
-    from experiment import upload
+    from experiment.comet import upload
 
     run = read_run(directory.path)
     return run["mode"] != "disabled" and run["status"] != RUNNING and not upload.is_verified(directory)

@@ -10,135 +10,243 @@ ALLOWED = {
     "params.words": set(),
     "params.spec": {"params.words"},
     "params.load": {"params.spec", "params.words"},
-    "experiment.array_files": set(),
-    "experiment.data": {"experiment.array_files", "params.words"},
-    "experiment.images": set(),
-    "experiment.image_cache": {"experiment.images", "experiment.provenance", "experiment.rundir"},
-    "experiment.image_folder": {
-        *("experiment.array_files", "experiment.data", "experiment.image_cache"),
+    "experiment.data.array_files": set(),
+    "experiment.data.arrays": {"experiment.data.array_files", "params.words"},
+    "experiment.data.image": set(),
+    "experiment.data.image_cache": {
+        "experiment.data.image",
+        "experiment.system.provenance",
+        "experiment.store.directory",
     },
-    "experiment.image_report": {"experiment.image_folder"},
-    "experiment.calibration": set(),
-    "experiment.bundle": {"experiment.rundir"},
-    "experiment.predict": {
-        *("experiment.bundle", "experiment.calibration", "experiment.checkpoints", "experiment.data"),
-        *("experiment.images", "experiment.trainer"),
+    "experiment.data.image_folder": {
+        *("experiment.data.array_files", "experiment.data.arrays", "experiment.data.image_cache"),
     },
-    "experiment.models": set(),
-    "experiment.figures": set(),
-    "experiment.provenance": set(),
-    "experiment.tracking": {"experiment.command_line"},
-    "experiment.console": {"experiment.provenance"},
-    "experiment.files": {"params.load"},
-    "experiment.predictions": {"experiment.files"},
-    "experiment.statistics": set(),
-    "experiment.journal": {"experiment.files"},
-    "experiment.rundir": {"experiment.files", "experiment.journal", "experiment.predictions"},
-    "experiment.find": {"experiment.rundir"},
-    "experiment.curves": {"experiment.rundir"},
-    "experiment.comet_archive": {
-        *("experiment.curves", "experiment.files", "experiment.predictions", "experiment.rundir"),
+    "experiment.data.image_report": {"experiment.data.image_folder"},
+    "experiment.evaluation.calibration": set(),
+    "experiment.store.bundle": {"experiment.store.directory"},
+    "experiment.deploy.predict": {
+        *(
+            "experiment.store.bundle",
+            "experiment.evaluation.calibration",
+            "experiment.training.checkpoints",
+            "experiment.data.arrays",
+        ),
+        *("experiment.data.image", "experiment.training.trainer"),
     },
-    "experiment.online": {
-        *("experiment.comet_archive", "experiment.curves", "experiment.predictions"),
-        *("experiment.rundir", "experiment.tracking"),
+    "experiment.training.models": set(),
+    "experiment.run.figures": set(),
+    "experiment.system.provenance": set(),
+    "experiment.comet.tracker": {"experiment.system.parser"},
+    "experiment.system.console": {"experiment.system.provenance"},
+    "experiment.store.files": {"params.load"},
+    "experiment.evaluation.predictions": {"experiment.store.files"},
+    "experiment.evaluation.significance": set(),
+    "experiment.store.journal": {"experiment.store.files"},
+    "experiment.store.directory": {
+        "experiment.store.files",
+        "experiment.store.journal",
+        "experiment.evaluation.predictions",
     },
-    "experiment.text_table": set(),
-    "experiment.listing": {
-        *("experiment.comet_archive", "experiment.curves", "experiment.find", "experiment.rundir"),
-        *("experiment.text_table", "params.spec"),
+    "experiment.store.find": {"experiment.store.directory"},
+    "experiment.store.curves": {"experiment.store.directory"},
+    "experiment.store.archive_reader": {
+        *(
+            "experiment.store.curves",
+            "experiment.store.files",
+            "experiment.evaluation.predictions",
+            "experiment.store.directory",
+        ),
     },
-    "experiment.groups": {"experiment.rundir", "experiment.statistics", "experiment.text_table"},
-    "experiment.verdicts": {
-        *("experiment.groups", "experiment.predictions", "experiment.rundir", "experiment.statistics"),
+    "experiment.comet.server": {
+        *("experiment.store.archive_reader", "experiment.store.curves", "experiment.evaluation.predictions"),
+        *("experiment.store.directory", "experiment.comet.tracker"),
     },
-    "experiment.compare": {
-        *("experiment.comet_archive", "experiment.curves", "experiment.find", "experiment.groups"),
-        *("experiment.rundir", "experiment.verdicts"),
+    "experiment.system.text_table": set(),
+    "experiment.commands.list_show": {
+        *(
+            "experiment.store.archive_reader",
+            "experiment.store.curves",
+            "experiment.store.find",
+            "experiment.store.directory",
+        ),
+        *("experiment.system.text_table", "params.spec"),
     },
-    "experiment.compare_tables": {
-        *("experiment.compare", "experiment.groups", "experiment.rundir"),
-        *("experiment.text_table", "experiment.verdicts"),
+    "experiment.compare.groups": {
+        "experiment.store.directory",
+        "experiment.evaluation.significance",
+        "experiment.system.text_table",
     },
-    "experiment.importance": {"experiment.groups", "experiment.rundir"},
-    "experiment.report_mistakes": {"experiment.data", "experiment.image_folder", "experiment.rundir"},
-    "experiment.report": {
-        *("experiment.compare", "experiment.compare_tables", "experiment.curves", "experiment.groups"),
-        *("experiment.importance", "experiment.predictions", "experiment.report_mistakes"),
-        *("experiment.rundir", "experiment.verdicts"),
+    "experiment.compare.pairs": {
+        *(
+            "experiment.compare.groups",
+            "experiment.evaluation.predictions",
+            "experiment.store.directory",
+            "experiment.evaluation.significance",
+        ),
     },
-    "experiment.checkpoints": {"experiment.files", "experiment.rundir"},
-    "experiment.archives": {"experiment.files", "experiment.rundir"},
-    "experiment.memory": set(),
-    "experiment.trial": set(),
-    "experiment.options": {"experiment.tracking", "experiment.trial", "params.words"},
-    "experiment.attempts": {"experiment.archives", "experiment.rundir", "experiment.trial"},
-    "experiment.sweep_space": set(),
-    "experiment.sweep_points": {"experiment.sweep_space", "params.load", "params.spec"},
-    "experiment.sweep_file": {
-        *("experiment.sweep_points", "experiment.sweep_space", "params.load", "params.spec"),
+    "experiment.compare.comparison": {
+        *(
+            "experiment.store.archive_reader",
+            "experiment.store.curves",
+            "experiment.store.find",
+            "experiment.compare.groups",
+        ),
+        *("experiment.store.directory", "experiment.compare.pairs"),
+    },
+    "experiment.compare.tables": {
+        *("experiment.compare.comparison", "experiment.compare.groups", "experiment.store.directory"),
+        *("experiment.system.text_table", "experiment.compare.pairs"),
+    },
+    "experiment.compare.importance": {"experiment.compare.groups", "experiment.store.directory"},
+    "experiment.compare.report.mistakes": {
+        "experiment.data.arrays",
+        "experiment.data.image_folder",
+        "experiment.store.directory",
+    },
+    "experiment.compare.report.page": {
+        *(
+            "experiment.compare.comparison",
+            "experiment.compare.tables",
+            "experiment.store.curves",
+            "experiment.compare.groups",
+        ),
+        *(
+            "experiment.compare.importance",
+            "experiment.evaluation.predictions",
+            "experiment.compare.report.mistakes",
+        ),
+        *("experiment.store.directory", "experiment.compare.pairs"),
+    },
+    "experiment.training.checkpoints": {"experiment.store.files", "experiment.store.directory"},
+    "experiment.store.archive_writer": {"experiment.store.files", "experiment.store.directory"},
+    "experiment.system.machine": set(),
+    "experiment.sweep.trial": set(),
+    "experiment.run.options": {"experiment.comet.tracker", "experiment.sweep.trial", "params.words"},
+    "experiment.sweep.outcomes": {
+        "experiment.store.archive_writer",
+        "experiment.store.directory",
+        "experiment.sweep.trial",
+    },
+    "experiment.sweep.space": set(),
+    "experiment.sweep.points": {"experiment.sweep.space", "params.load", "params.spec"},
+    "experiment.sweep.file": {
+        *("experiment.sweep.points", "experiment.sweep.space", "params.load", "params.spec"),
         "params.words",
     },
-    "experiment.sweep_plan": {
-        *("experiment.attempts", "experiment.files", "experiment.rundir", "experiment.sweep_points"),
-        *("experiment.trial", "params.spec"),
+    "experiment.sweep.plan": {
+        *(
+            "experiment.sweep.outcomes",
+            "experiment.store.files",
+            "experiment.store.directory",
+            "experiment.sweep.points",
+        ),
+        *("experiment.sweep.trial", "params.spec"),
     },
-    "experiment.command_line": {"params.words"},
-    "experiment.train_options": {"experiment.command_line", "params.load", "params.spec"},
-    "experiment.dropout": set(),
-    "experiment.programs": {"experiment.dropout"},
-    "experiment.batches": {"experiment.data"},
-    "experiment.compiled_epoch": {
-        *("experiment.batches", "experiment.data", "experiment.dropout", "experiment.programs"),
+    "experiment.system.parser": {"params.words"},
+    "experiment.commands.train_options": {"experiment.system.parser", "params.load", "params.spec"},
+    "experiment.training.dropout": set(),
+    "experiment.training.programs": {"experiment.training.dropout"},
+    "experiment.training.batches": {"experiment.data.arrays"},
+    "experiment.training.compiled_epoch": {
+        *(
+            "experiment.training.batches",
+            "experiment.data.arrays",
+            "experiment.training.dropout",
+            "experiment.training.programs",
+        ),
     },
-    "experiment.trainer": {
-        *("experiment.batches", "experiment.compiled_epoch", "experiment.data", "experiment.memory"),
+    "experiment.training.trainer": {
+        *(
+            "experiment.training.batches",
+            "experiment.training.compiled_epoch",
+            "experiment.data.arrays",
+            "experiment.system.machine",
+        ),
     },
-    "experiment.callbacks": {
-        *("experiment.checkpoints", "experiment.console", "experiment.rundir", "experiment.tracking"),
+    "experiment.training.callbacks": {
+        *(
+            "experiment.training.checkpoints",
+            "experiment.system.console",
+            "experiment.store.directory",
+            "experiment.comet.tracker",
+        ),
     },
-    "experiment.original": {
-        *("experiment.archives", "experiment.comet_archive", "experiment.find", "experiment.online"),
-        *("experiment.predictions", "experiment.provenance", "experiment.rundir"),
+    "experiment.rerun.original": {
+        *(
+            "experiment.store.archive_writer",
+            "experiment.store.archive_reader",
+            "experiment.store.find",
+            "experiment.comet.server",
+        ),
+        *("experiment.evaluation.predictions", "experiment.system.provenance", "experiment.store.directory"),
     },
-    "experiment.rerun": {
-        *("experiment.data", "experiment.original", "experiment.provenance", "experiment.rundir"),
+    "experiment.rerun.differences": {
+        *(
+            "experiment.data.arrays",
+            "experiment.rerun.original",
+            "experiment.system.provenance",
+            "experiment.store.directory",
+        ),
         *("params.load", "params.spec"),
     },
-    "experiment.verdict": {"experiment.original", "experiment.rundir", "experiment.statistics"},
-    "experiment.export": {
+    "experiment.rerun.verdict": {
+        "experiment.rerun.original",
+        "experiment.store.directory",
+        "experiment.evaluation.significance",
+    },
+    "experiment.deploy.export": {
         *(
-            "experiment.batches",
-            "experiment.checkpoints",
-            "experiment.console",
-            "experiment.data",
-            "experiment.image_folder",
+            "experiment.training.batches",
+            "experiment.training.checkpoints",
+            "experiment.system.console",
+            "experiment.data.arrays",
+            "experiment.data.image_folder",
         ),
-        *("experiment.rundir", "experiment.trainer"),
+        *("experiment.store.directory", "experiment.training.trainer"),
     },
-    "experiment.upload": {
-        *("experiment.archives", "experiment.files", "experiment.rundir", "experiment.tracking"),
+    "experiment.comet.upload": {
+        *(
+            "experiment.store.archive_writer",
+            "experiment.store.files",
+            "experiment.store.directory",
+            "experiment.comet.tracker",
+        ),
     },
-    "experiment.lifecycle": {
-        *("experiment.archives", "experiment.command_line", "experiment.console", "experiment.provenance"),
-        *("experiment.rundir", "experiment.tracking", "experiment.upload"),
+    "experiment.run.lifecycle": {
+        *(
+            "experiment.store.archive_writer",
+            "experiment.system.parser",
+            "experiment.system.console",
+            "experiment.system.provenance",
+        ),
+        *("experiment.store.directory", "experiment.comet.tracker", "experiment.comet.upload"),
     },
 }
 WITHOUT_TENSORFLOW = [
-    *("params.load", "experiment.tracking", "experiment.figures", "experiment.rundir"),
-    *("experiment.archives", "experiment.run", "experiment.record", "train"),
-    *("experiment.compare", "experiment.online", "experiment.report"),
-    *("experiment.original", "experiment.rerun", "experiment.verdict", "experiment.export"),
-    *("experiment.image_report", "experiment.bundle", "experiment.calibration", "experiment.__main__"),
-    *("experiment.sweep", "experiment.sweep_ranking", "experiment.attempts"),
+    *("params.load", "experiment.comet.tracker", "experiment.run.figures", "experiment.store.directory"),
+    *("experiment.store.archive_writer", "experiment.run.story", "experiment.run.summary", "train"),
+    *("experiment.compare.comparison", "experiment.comet.server", "experiment.compare.report.page"),
+    *(
+        "experiment.rerun.original",
+        "experiment.rerun.differences",
+        "experiment.rerun.verdict",
+        "experiment.deploy.export",
+    ),
+    *(
+        "experiment.data.image_report",
+        "experiment.store.bundle",
+        "experiment.evaluation.calibration",
+        "experiment.__main__",
+    ),
+    *("experiment.sweep.sweep", "experiment.sweep.ranking", "experiment.sweep.outcomes"),
 ]
-WITHOUT_RAY = ["experiment.run", "experiment.sweep", "experiment.sweep_ranking", "train"]
+WITHOUT_RAY = ["experiment.run.story", "experiment.sweep.sweep", "experiment.sweep.ranking", "train"]
 
 
 def modules() -> dict[str, set[str]]:
     """Return each module of the project with the project's modules that it imports, wherever in it."""
     found = {}
-    for path in [*ROOT.glob("experiment/*.py"), *ROOT.glob("params/*.py")]:
+    for path in [*ROOT.glob("experiment/**/*.py"), *ROOT.glob("params/**/*.py")]:
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         imported = set()
         for node in ast.walk(ast.parse(path.read_text())):
@@ -173,10 +281,10 @@ def test_a_module_is_imported_without_the_extra_of_sweeps(module, tmp_path):
 
 
 def test_a_run_knows_nothing_of_sweeps():
-    imported = modules()["experiment.run"] | modules()["experiment.record"]
-    assert not [name for name in imported if name.startswith("experiment.sweep")]
+    imported = modules()["experiment.run.story"] | modules()["experiment.run.summary"]
+    assert not [name for name in imported if name.startswith("experiment.sweep.sweep")]
 
 
 def test_no_file_is_long():
-    long = [path.name for path in ROOT.glob("experiment/*.py") if len(path.read_text().splitlines()) > 350]
+    long = [path.name for path in ROOT.glob("experiment/**/*.py") if len(path.read_text().splitlines()) > 350]
     assert not long

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from experiment import memory
+from experiment.system import machine as memory
 
 memory.grow_heaps_in_large_steps()
 import itertools
@@ -11,7 +11,8 @@ import itertools
 import keras
 
 from benchmarks.peers.report import report
-from experiment import compiled_epoch, data, models, trainer
+from experiment.data import arrays as data
+from experiment.training import compiled_epoch, models, trainer
 from params.spec import Params
 
 path, epochs = sys.argv[1], int(sys.argv[2])

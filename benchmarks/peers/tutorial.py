@@ -39,7 +39,7 @@ if model_name == "mlp":
         metrics=["accuracy"],
     )
 else:
-    from experiment import models, trainer
+    from experiment.training import models, trainer
     from params.load import load_params
 
     get_parameter = load_params("mnist-cnn").model_dump(by_alias=True).__getitem__

@@ -1,0 +1,1 @@
+"""Comet: the experiment of a run, its server, uploads."""

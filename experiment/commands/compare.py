@@ -1,0 +1,115 @@
+"""``python -m experiment compare``: its arguments, and what is printed and written."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiment.commands.list_show import read_runs
+from experiment.store.directory import DamagedFile, RunRecord
+from experiment.store.find import Runs
+from experiment.system import streams
+from experiment.system.environment import read_environment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "run",
+        nargs="*",
+        metavar="RUN",
+        help="key, its beginning, name, run directory or Comet archive (default: all there are)",
+    )
+    parser.add_argument(
+        "--online", metavar="WORKSPACE/PROJECT", help="read runs that are not here from Comet"
+    )
+    parser.add_argument(
+        "--baseline", metavar="RUN", help="what deltas are taken against (default: the first run)"
+    )
+    parser.add_argument("--metric", metavar="M", help="what verdicts are about (default: test_accuracy)")
+    parser.add_argument("--all-params", action="store_true", help="show parameters that agree, too")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a report that needs nothing but a browser"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table of runs")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare runs."""
+    from experiment.compare import comparison as compare
+    from experiment.compare import tables as compare_tables
+
+    if options.html:
+        from experiment.compare.report import page as report
+
+        report.check_installed()
+    runs = Runs(options.runs)
+    records = _load(options.run, options, runs)
+    baseline = _load([options.baseline], options, runs)[0] if options.baseline else None
+    comparison = compare.compare_runs(
+        records, metric=options.metric, baseline=baseline, all_params=options.all_params
+    )
+    if options.csv:
+        compare_tables.write_csv(comparison, options.csv)
+    if options.html:
+        report.write_report(comparison, options.html)
+    if options.json:
+        streams.print_json(compare_tables.as_json(comparison))
+    else:
+        print(compare_tables.as_text(comparison))
+    if online := [record for record in comparison.records if record.run.get("url")]:
+        _say_where(online)
+    return 0
+
+
+def _load(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list[RunRecord]:
+    """Read runs from here and, with ``--online``, from Comet what is not here; in the order of names."""
+    from experiment.compare import comparison as compare
+
+    if options.online:
+        return _load_with_online(names, options, runs)
+    if names:
+        return [compare.load_run(name, runs) for name in names]
+    records, problems = read_runs(options.runs)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return records
+
+
+def _load_with_online(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list[RunRecord]:
+    read_environment()
+    from experiment.comet import server as online
+    from experiment.compare import comparison as compare
+
+    found: dict[str, RunRecord] = {}
+    for name in names:
+        try:
+            found[name] = compare.load_run(name, runs)
+        except DamagedFile:
+            raise
+        except ValueError:
+            if os.path.exists(name):
+                raise
+    elsewhere = [name for name in names if name not in found]
+    if names and not elsewhere:
+        return [found[name] for name in names]
+    fetched = online.fetch_runs(options.online, elsewhere, with_tags=options.html is not None)
+    if not names:
+        return fetched
+    found |= dict(zip(elsewhere, fetched, strict=True))
+    return [found[name] for name in names]
+
+
+def _say_where(online: Sequence[RunRecord]) -> None:
+    """Print where Comet shows the runs.
+
+    No address of chosen runs side by side is to be found in its SDK or documentation: the project's page is
+    as near as an honest link comes.
+    """
+    projects = dict.fromkeys(record.run["url"].rpartition("/")[0] for record in online)
+    keys = ", ".join(record.key[:12] for record in online[:6]) + (" …" if len(online) > 6 else "")
+    for url in projects:
+        print(f"in Comet: {url} – tick {keys} and choose Compare", file=sys.stderr)

@@ -1,0 +1,122 @@
+"""What is done with a run's model, predict and export, and with pictures before there is one: inspect."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from experiment.store.find import find_run
+from experiment.system import keras_settings, streams
+from experiment.system.console import Console, without_stderr
+from experiment.system.names import printable
+
+
+def inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``inspect``."""
+    parser.add_argument(
+        "folder", metavar="DIR|FILE|NAME", help="a sub-folder a class, perhaps below train/ …; or arrays"
+    )
+    parser.add_argument("--image-size", metavar="INT", help="as in training")
+    parser.add_argument("--channels", metavar="INT", help="as in training")
+
+
+def inspect_command(options: argparse.Namespace) -> int:
+    """Say what a folder of pictures or a set of arrays holds and what is wrong with it, without training."""
+    from experiment.data import array_report, image_folder, image_report
+    from experiment.data import arrays as data
+    from params.load import load_params
+
+    if array_report.is_array_set(options.folder):
+        return array_report.inspect(options.folder, options.json)
+    if not options.folder or not os.path.isdir(options.folder):
+        raise ValueError(f"'{printable(options.folder)}' is no folder")
+    flags = {"image-size": options.image_size, "channels": options.channels}
+    params = load_params(flags={name: text for name, text in flags.items() if text is not None})
+    with Console(options.json).counting() as progress:
+        inspection = image_folder.inspect_folder(
+            Path(options.folder), params.image_size, params.channels, progress
+        )
+    wrong, split = image_folder.reasons(inspection), None
+    if not wrong:
+        values = params.model_dump(by_alias=True)
+        arrays = image_folder.load_images(inspection, values.__getitem__, memory=0)
+        values["validation"] = "folder" if arrays.validation else "test"
+        try:
+            split = data.split_arrays(arrays, values.__getitem__)
+        except ValueError as error:
+            wrong = [str(error)]
+    if options.json:
+        streams.print_json(image_report.facts(inspection, split))
+    else:
+        print(image_report.describe(inspection))
+        if split:
+            print(image_report.describe_split(inspection, split))
+        print("\n  ".join([f"{len(wrong)} thing(s) wrong:", *wrong]) if wrong else "fit to train on")
+    return 1 if wrong else 0
+
+
+def predict_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``predict``."""
+    parser.add_argument("run", metavar="RUN", help="key, its beginning, name, directory, or a copy of model/")
+    parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="pictures, or folders of them")
+    parser.add_argument("--top", type=int, default=3, metavar="K", help="classes to name (default: 3)")
+
+
+def predict_command(options: argparse.Namespace) -> int:
+    """Classify pictures; what is wrong with one does not stop the others."""
+    if options.top < 1:
+        raise ValueError(f"top = {options.top}: should be 1 or more")
+    from experiment.store.bundle import FILE, read_bundle
+
+    run = options.run
+    copied = run and os.path.isfile(os.path.join(run, FILE))
+    folder = Path(run) if copied else find_run(options.runs, run).model
+    bundle = read_bundle(folder)
+    keras_settings.check()
+    with without_stderr():
+        keras_settings.import_keras()
+        from experiment.deploy import predict
+    files, droppings = predict.find_images(options.images)
+    if droppings:
+        left = ", ".join(f"{printable(name)} {count}" for name, count in sorted(droppings.items()))
+        print(f"notice: what systems leave is left out: {left}", file=sys.stderr)
+    if not files:
+        raise ValueError(f"no picture in {', '.join(map(printable, options.images))}")
+    results = []
+    for result in predict.classify(predict.load_model(folder, bundle), bundle, files, options.top):
+        results.append(result)
+        image = printable(result["image"])
+        if "error" in result or "notice" in result:
+            print(f"{image}: {result.get('error') or result['notice']}", file=sys.stderr)
+        if "classes" in result and not options.json:
+            named = (f"{printable(each['class'])} {each['probability']:.1%}" for each in result["classes"])
+            print(f"{image}  {'  '.join(named)}", flush=True)
+    if options.json:
+        streams.print_json(results)
+    return 1 if any("error" in result for result in results) else 0
+
+
+def export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``export``."""
+    parser.add_argument("run", metavar="RUN", help="key, its beginning, name, or directory")
+    parser.add_argument("--to", required=True, choices=("savedmodel", "onnx", "tflite"))
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: export/ and the key's start")
+
+
+def export_command(options: argparse.Namespace) -> int:
+    """Export the saved model of a run, checked against Keras."""
+    from experiment.deploy import export
+
+    keras_settings.check()
+    try:
+        figures = export.export(find_run(options.runs, options.run), options.to, options.out)
+    except export.ExportFailed as failure:
+        print(f"python -m experiment: {failure}", file=sys.stderr)
+        return 1
+    if options.json:
+        streams.print_json(figures)
+    else:
+        print(export.describe(figures))
+    return 0

@@ -1,0 +1,240 @@
+"""``train.py``: one run, a run gone on with, a run repeated, or a sweep."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiment.commands.train_options import build_parser, check_together, typed
+from experiment.system import streams
+from experiment.system.environment import read_environment
+from experiment.system.parser import command_in, leave
+from params.load import NAMES, check_params, load_params
+from params.spec import Params
+
+if TYPE_CHECKING:
+    from experiment.rerun.original import Original
+    from experiment.run.lifecycle import RunFailed
+    from experiment.store.directory import RunDirectory
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What of a run's own record it takes to go on with it.
+RESUMABLE = (
+    *("dataset.source", "dataset.fingerprint", "dataset.split_fingerprint", "code_fingerprint"),
+    *("packages", "python", "workspace", "project", "tags"),
+)
+PATIENCE_SECONDS = 30.0  # for a sweep's workers to close their runs after a signal
+
+
+def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code: 0 done, 1 failed or a rerun is different, 2 bad input, 128 + signal interrupted.
+    """
+    parser = build_parser(description)
+    options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    flags = {name: getattr(options, name) for name in NAMES if getattr(options, name) is not None}
+    try:
+        check_together(options)
+        if options.resume:
+            return _resume(options, flags)
+        if options.rerun:
+            return _rerun(options, flags)
+        if options.sweep:
+            return _sweep(load_params(options.params, flags), options)
+        return _train(load_params(options.params, flags), options)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
+    """Go on with a run; its parameters are its own, but for more epochs."""
+    from experiment.store.directory import demand, read_record
+    from experiment.store.find import find_run
+
+    directory = find_run(Path(options.runs), options.resume)
+    if changed := sorted({*flags, *(["params"] if options.params else [])} - {"epochs"}):
+        raise ValueError(f"--{changed[0]}: a resumed run keeps its parameters; only more --epochs is allowed")
+    record = read_record(directory.path)
+    demand(record.run, f"'{directory.run_file}'", *RESUMABLE)
+    demand(record.params, f"'{directory.params_file}'", "epochs")
+    if "model" not in record.params or record.params.get("dataset") == "arrays":
+        raise ValueError(
+            f"run {directory.key[:12]} cannot go on from here: a program gave it its own model or arrays; "
+            "there, train_and_evaluate(…, resume=RunDirectory(Path(…))) goes on"
+        )
+    mode = "disabled" if record.mode == "disabled" else "offline"
+    if options.mode not in ("auto", mode):
+        raise ValueError(
+            f"--mode {options.mode}: this run goes on {mode}; upload sends later what Comet lacks"
+        )
+    try:
+        params = check_params({**record.params, "dataset": record.run["dataset"]["source"]})
+    except ValueError as error:
+        raise ValueError(f"'{directory.params_file}': {error}") from None
+    if flags:
+        epochs = load_params(flags={"epochs": flags["epochs"]}).epochs
+        params = check_params(params.model_dump(by_alias=True, exclude_unset=True) | {"epochs": epochs})
+    return _train(params, options, directory, _original_of(record.run))
+
+
+def _original_of(run: Mapping[str, Any]) -> Original | None:
+    """Find what a run that is gone on with repeats, if it is a rerun; it may be gone meanwhile."""
+    if "place" not in run.get("rerun", {}):
+        return None
+    from experiment.rerun.original import find_original
+
+    try:
+        return find_original(Path(), run["rerun"]["place"])
+    except ValueError as error:
+        print(f"this rerun ends without a verdict: {error}", file=sys.stderr)
+        return None
+
+
+def _rerun(options: argparse.Namespace, flags: dict[str, str]) -> int:
+    """Repeat a run with its own parameters, but for those given as flags."""
+    read_environment()
+    from experiment.rerun import differences as rerun
+    from experiment.rerun import original
+
+    if options.params:
+        raise ValueError("--params: a rerun has the parameters of its original; change some by their flags")
+    found = original.find_original(Path(options.runs), options.rerun)
+    options.tag.append(f"rerun-of-{found.key[:12]}")
+    return _train(rerun.parameters(found, flags), options, original=found)
+
+
+def _sweep(params: Params, options: argparse.Namespace) -> int:
+    """Run a sweep, or what is left of it; a signal ends it in order."""
+    read_environment()
+    from experiment.run.lifecycle import signal_name
+    from experiment.sweep import ranking as sweep_ranking
+    from experiment.sweep import sweep
+
+    received: list[int] = []
+    settings = sweep.Settings(
+        runs=Path(options.runs),
+        mode=options.mode,
+        tags=options.tag,
+        workspace=options.workspace,
+        project=options.project,
+        repeats=options.seeds,
+        workers=options.workers,
+        scheduler=options.scheduler,
+        address=options.ray_address,
+        memory_gb=options.memory_gb,
+        quiet=options.quiet,
+        typed=typed(options),
+    )
+
+    def end(number: int) -> None:
+        received.append(number)
+        settings.stop.set()
+        # Where the signal reached Ray's own processes too, there may be nobody left to end in order.
+        cut = threading.Timer(PATIENCE_SECONDS, os._exit, [128 + number])
+        cut.daemon = True
+        cut.start()
+
+    with _on_first_signal(end):
+        summary = sweep.run_sweep(options.sweep, params, settings)
+    if not options.quiet:
+        sweep_ranking.describe(summary)
+    if options.json:
+        streams.print_json(summary)
+    if received:
+        print(
+            f"train.py: interrupted by {signal_name(received[0])}; the same command goes on", file=sys.stderr
+        )
+        return 128 + received[0]
+    return 0 if summary["best"] and not summary["unfinished"] else 1
+
+
+def _train(
+    params: Params,
+    options: argparse.Namespace,
+    resume: RunDirectory | None = None,
+    original: Original | None = None,
+) -> int:
+    """Train once, with signals turned into an orderly end."""
+    read_environment()
+    from experiment.rerun.verdict import DIFFERENT
+    from experiment.run import story as run
+    from experiment.run import summary as record
+    from experiment.run.lifecycle import Interrupted, RunFailed
+    from experiment.store.find import waiting_runs
+
+    run_options = run.Options(
+        mode=options.mode,
+        runs=Path(options.runs),
+        name=options.name,
+        tags=options.tag,
+        workspace=options.workspace,
+        project=options.project,
+        register=options.register,
+        quiet=options.quiet,
+        memory_gb=options.memory_gb,
+        typed=typed(options),
+    )
+    if waiting := waiting_runs(run_options.runs):
+        recover = command_in(run_options.runs, "experiment", "recover", "--all")
+        print(f"{len(waiting)} killed run(s) wait: {recover}", file=sys.stderr)
+
+    def interrupt(number: int) -> None:
+        raise Interrupted(number)
+
+    try:
+        with _on_first_signal(interrupt):
+            finished = run.train_and_evaluate(params, options=run_options, resume=resume, original=original)
+    except Interrupted as interruption:
+        print(f"train.py: {interruption}", file=sys.stderr)
+        return 128 + interruption.signal_number
+    except RunFailed as failure:
+        return _tell_failure(failure)
+    summary = record.summary(finished)
+    if not options.quiet:
+        print(record.describe(summary, params.model_file), file=sys.stderr)
+    if options.json:
+        streams.print_json(summary)
+    return 1 if summary.get("rerun", {}).get("verdict") == DIFFERENT else 0
+
+
+def _tell_failure(failure: RunFailed) -> int:
+    """Say why a run failed: in a sentence where that is all there is to say, else with the traceback."""
+    from experiment.run.lifecycle import PLAIN_ERRORS
+
+    if not isinstance(failure.__cause__, PLAIN_ERRORS):
+        traceback.print_exception(failure.__cause__)
+    print(f"train.py: {failure}", file=sys.stderr)
+    return 1
+
+
+@contextlib.contextmanager
+def _on_first_signal(act: Callable[[int], None]) -> Iterator[None]:
+    """Let the first SIGINT, SIGTERM or SIGHUP call ``act(number)``, and a second one end the process."""
+
+    def handle(number: int, frame: types.FrameType | None) -> None:  # noqa: ARG001
+        for each in SIGNALS:
+            signal.signal(each, lambda number, frame: os._exit(128 + number))  # noqa: ARG005
+        act(number)
+
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    streams.settle_for_run("train.py")
+    leave(main())

@@ -1,0 +1,144 @@
+"""The options of ``train.py``, and a flag for each parameter, made from its declaration."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from experiment.system.parser import RUNS, Parser
+from params.load import NAMES
+from params.spec import SYNONYMS, Params, condition
+
+# What options are called elsewhere; those of parameters are declared with them.
+OPTION_SYNONYMS = {
+    **dict.fromkeys(("config", "cfg", "params-file"), "params"),
+    **dict.fromkeys(("run-name", "experiment-name", "exp-name"), "name"),
+    **dict.fromkeys(("out", "output", "output-dir", "log-dir", "logdir", "save-dir"), "runs"),
+    **dict.fromkeys(("tags",), "tag"),
+    **dict.fromkeys(("project-name",), "project"),
+    **dict.fromkeys(("restore", "checkpoint", "ckpt"), "resume"),
+    **dict.fromkeys(("memory", "memory-limit"), "memory-gb"),
+    **dict.fromkeys(("offline", "online"), "mode"),
+    **dict.fromkeys(("silent", "verbose"), "quiet"),
+    **dict.fromkeys(
+        ("gpu", "gpus", "device", "cuda"),
+        "TensorFlow takes every GPU that it finds; CUDA_VISIBLE_DEVICES=0 before the command chooses one",
+    ),
+}
+MODES = ("auto", "online", "offline", "disabled")
+SWEEP_ONLY = ("seeds", "workers", "scheduler", "ray_address")
+
+
+def build_parser(description: str) -> argparse.ArgumentParser:
+    """Build the parser: options by hand, one flag for each parameter from its declaration."""
+    parser = Parser(
+        prog="train.py",
+        synonyms=SYNONYMS | OPTION_SYNONYMS,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--params", metavar="FILE", help="TOML file, or the name of one in params/")
+    parser.add_argument("--mode", choices=MODES, default="auto", help="auto: online if an API key is set")
+    parser.add_argument("--name", help="name of the run (default: dataset, model, optimizer, key)")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="tag; may be repeated")
+    parser.add_argument("--workspace", help="Comet workspace (default: COMET_WORKSPACE)")
+    parser.add_argument("--project", help="Comet project (default: COMET_PROJECT_NAME)")
+    parser.add_argument("--register", metavar="NAME", help="make the model a version of NAME in the registry")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
+    parser.add_argument(
+        "--rerun", metavar="RUN", help="repeat a run, or an archive, and say if it is the same"
+    )
+    parser.add_argument("--runs", default=RUNS, metavar="DIR", help="folder of run directories")
+    parser.add_argument(
+        "--memory-gb",
+        type=_gigabytes,
+        metavar="GB",
+        help="memory that a folder's pictures may take; more are read batch by batch (default: half, "
+        "divided among the workers of a sweep)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
+    sweeps = parser.add_argument_group("sweeps")
+    sweeps.add_argument(
+        "--sweep", metavar="FILE", help="Comet Optimizer file, or the name of one in params/sweeps/"
+    )
+    sweeps.add_argument(
+        "--seeds", type=_count, metavar="N", help="run each point N times, each with the next seed"
+    )
+    sweeps.add_argument(
+        "--workers", type=_count, metavar="N", help="runs side by side (default: one a core or GPU)"
+    )
+    sweeps.add_argument("--scheduler", choices=("asha",), help="asha: end hopeless runs early")
+    sweeps.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: this machine)")
+    group = parser.add_argument_group("parameters (logged; also the names in TOML files)")
+    for name in NAMES:
+        field = Params.model_fields[name.replace("-", "_")]
+        when = condition(name.replace("-", "_"))
+        help_text = (
+            f"{field.description} (default: {_shown(field.default)}{f'; with {when.text}' if when else ''})"
+        )
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}
+        group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text, **bare)
+    return parser
+
+
+def check_together(options: argparse.Namespace) -> None:
+    """Refuse options that say nothing together.
+
+    Raises:
+        ValueError: one sentence that names them.
+    """
+    given = [name for name in ("resume", "rerun", "sweep") if getattr(options, name)]
+    if len(given) > 1:
+        raise ValueError(f"--{given[0]} and --{given[1]}: give one of them")
+    if options.resume:
+        kept = ("name", "tag", "workspace", "project", "register")
+        _refuse(options, kept, "not with --resume, as a run keeps what it began with")
+    if options.mode == "disabled":
+        untold = ("workspace", "project", "register")
+        _refuse(options, untold, "not with --mode disabled, which tells Comet nothing")
+    if options.sweep:
+        _refuse(options, ("name", "register"), "not with --sweep, which makes many runs")
+    else:
+        _refuse(options, SWEEP_ONLY, "only with --sweep")
+
+
+def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
+    for name in names:
+        if getattr(options, name):
+            raise ValueError(f"--{name.replace('_', '-')}: {reason}")
+
+
+def typed(options: argparse.Namespace) -> list[str]:
+    """Return the names of what was typed and must have an effect: parameters, and options that need not."""
+    given = [name for name in NAMES if getattr(options, name) is not None]
+    return given + [name for name in ("memory-gb", "register") if getattr(options, name.replace("-", "_"))]
+
+
+def _gigabytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}': should be a number greater than 0")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"'{text}': should be an integer from 1 to 10,000")
+    return int(text)
+
+
+def _shown(value: object) -> object:
+    return "off" if value is False else "on" if value is True else value
+
+
+def _metavar(annotation: Any) -> str:
+    choices = getattr(annotation, "__args__", ())
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "|".join(choices)
+    return {int: "INT", float: "FLOAT", bool: "BOOL"}.get(annotation, "VALUE")

@@ -1,0 +1,151 @@
+"""Many runs side by side: what differs, groups that differ in their seed alone, and plain verdicts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiment.compare.directions import direction_of
+from experiment.compare.groups import Group, differing_parameters, group_runs, label_of, origin_of, plain
+from experiment.compare.pairs import Verdict, mcnemar_verdicts, welch_verdicts
+from experiment.store.archive_reader import read_archive
+from experiment.store.curves import results_of
+from experiment.store.directory import FINISHED, RunRecord, read_record
+from experiment.store.find import Runs
+
+METRIC = "test_accuracy"
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Runs in the order they were named, with all that was found out about them."""
+
+    records: Sequence[RunRecord]
+    results: Sequence[Mapping[str, Any]]
+    parameters: Sequence[str]
+    metric: str
+    baseline: int
+    groups: Sequence[Group]
+    verdicts: Sequence[Verdict]
+    warnings: Sequence[str]
+
+
+def load_run(name: str, runs: Runs) -> RunRecord:
+    """Read a run by its key, the beginning of a key, its name, its directory or its archive.
+
+    Raises:
+        ValueError: it is not there or cannot be read.
+    """
+    if os.path.isfile(name):  # unlike Path's, false for a name too long to be one
+        return read_archive(Path(name))
+    return read_record(runs.find(name).path)
+
+
+def compare_runs(
+    records: Sequence[RunRecord],
+    *,
+    metric: str | None = None,
+    baseline: RunRecord | None = None,
+    all_params: bool = False,
+) -> Comparison:
+    """Compare runs.
+
+    Args:
+        records: the runs; of one that is there twice, the first counts.
+        metric: what verdicts and deltas are about; by default the test accuracy.
+        baseline: what deltas are taken against; by default the first run.
+        all_params: name the parameters that agree in all runs, too.
+
+    Raises:
+        ValueError: there is nothing to compare, or no run has the metric.
+    """
+    by_key: dict[str, RunRecord] = {}
+    for record in [*records, *([baseline] if baseline else [])]:
+        by_key.setdefault(record.key, record)
+    unique = list(by_key.values())
+    if not unique:
+        raise ValueError("there are no runs to compare")
+    results = [results_of(record) for record in unique]
+    metric = _check_metric(metric, results)
+    first = next(place for place, each in enumerate(unique) if baseline is None or each.key == baseline.key)
+    groups, warnings = group_runs(unique, results, metric)
+    repeated = len(records) - len({record.key for record in records})
+    if repeated:
+        warnings.insert(0, f"{repeated} run(s) were named more than once: the first of each counts")
+    leader = next((group for group in groups if any(each is unique[first] for each in group.records)), None)
+    return Comparison(
+        unique,
+        results,
+        differing_parameters(unique, all_params),
+        metric,
+        first,
+        groups,
+        [*welch_verdicts(groups, leader, metric), *mcnemar_verdicts(groups)],
+        [*_run_warnings(unique, metric), *warnings],
+    )
+
+
+def _check_metric(metric: str | None, results: Sequence[Mapping[str, Any]]) -> str:
+    known = sorted({name for each in results for name in _metric_names(each)})
+    if metric is not None and metric not in known:
+        raise ValueError(f"metric '{metric}' is in none of the runs: they have {', '.join(known) or 'none'}")
+    preferred = (METRIC, "val_accuracy", "accuracy", "test_loss", "val_loss", "loss", *known)
+    return metric or next((name for name in preferred if name in known), METRIC)
+
+
+def _metric_names(results: Mapping[str, Any]) -> set[str]:
+    flat = {name for name, value in results.items() if isinstance(value, (int, float))}
+    return (flat | set(results.get("best", {})) | set(results.get("last", {}))) - {"epochs", "epoch"}
+
+
+def _run_warnings(records: Sequence[RunRecord], metric: str) -> list[str]:
+    """Return sentences about what makes runs hard to compare."""
+    warnings = []
+    for part, what in (
+        ("data", "saw different data"),
+        ("split", "were trained and validated on different splits"),
+        ("test set", "were tested on different test sets"),
+        ("code", "come from different code"),
+    ):
+        prints = Counter(origin_of(record)[part] for record in records)
+        known = {value: count for value, count in prints.items() if value}
+        if len(known) > 1:
+            shown = ", ".join(f"{count} × {value[:8]}" for value, count in list(known.items())[:5])
+            more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+            warnings.append(f"the runs {what}: {shown}{more}")
+        if len(prints) > len(known) and len(records) > 1:
+            warnings.append(
+                f"of {prints[None]} of {len(records)} runs the {part} is unknown: they left no fingerprint"
+            )
+    for status in sorted({record.status for record in records} - {FINISHED}):
+        named = _named(record for record in records if record.status == status)
+        warnings.append(f"{named} did not finish ({status}): left out of groups and verdicts")
+    if direction_of(metric) is None:
+        warnings.append(f"the name '{metric}' does not tell whether more of it is better: it is taken to be")
+    return warnings + _warnings_of_choice(records, metric)
+
+
+def _warnings_of_choice(records: Sequence[RunRecord], metric: str) -> list[str]:
+    """Return a sentence about runs in which the test set had a say in what the metric is taken from."""
+    chosen = [record for record in records if record.params.get("validation") == "test"]
+    if metric.startswith("val_"):
+        setting, choice = "validation = test", "the best epoch was chosen"
+    elif "calibrated" in metric:
+        setting, choice = "validation = test", "the temperature was fitted"
+    elif metric.startswith("test_"):
+        setting, choice = "validation = test and early-stopping", "the best epoch's weights were chosen"
+        chosen = [record for record in chosen if plain(record.params.get("early-stopping")) == "true"]
+    else:
+        return []
+    whose = "every run" if len(chosen) == len(records) else _named(chosen)
+    sentence = f"{setting} in {whose}: {choice} on the test set itself, so {metric} looks better than it is"
+    return [f"{sentence} on new data"] if chosen else []
+
+
+def _named(records: Iterable[RunRecord]) -> str:
+    names = [label_of(record) for record in records]
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,0 +1,1 @@
+"""A run repeated, and whether it came out the same."""

@@ -1,0 +1,208 @@
+"""Repeat a run: with which parameters, what is not as it was, and what a verdict will mean then."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from experiment.data.arrays import DATASETS
+from experiment.rerun.original import Original
+from experiment.store.directory import FINISHED
+from experiment.system import provenance
+from params.load import NAMES, check_params, load_params
+from params.spec import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """One thing that is not as it was."""
+
+    what: str
+    then: Any
+    now: Any
+
+
+def parameters(original: Original, flags: Mapping[str, str]) -> Params:
+    """Return the parameters to repeat a run with: its own, but for those given as flags.
+
+    Raises:
+        ValueError: it cannot be repeated, with the reason.
+    """
+    name = original.key[:12]
+    if unknown := sorted(set(original.params) - set(NAMES)):
+        raise ValueError(f"run {name} cannot be repeated: there is no parameter '{unknown[0]}' any more")
+    if "model" not in original.params or original.params.get("dataset") == "arrays":
+        raise ValueError(
+            f"run {name} cannot be repeated from here: a program gave it its own model or arrays"
+        )
+    if not original.points:
+        raise ValueError(f"run {name} has no finished epoch that a rerun could be compared with")
+    dataset = original.facts["dataset"]
+    source = dataset["name"] if dataset["name"] in DATASETS else dataset.get("source")
+    if "dataset" not in flags and not (source in DATASETS or (source and os.path.exists(source))):
+        where = (
+            f"'{source}' is gone" if source else f"of '{dataset['name']}' the {original.source} has no path"
+        )
+        raise ValueError(f"run {name} cannot be repeated without its data: {where}; give --dataset PATH")
+    stored = dict(original.params) | ({} if "dataset" in flags else {"dataset": source})
+    if original.source == "Comet":  # which gives everything as text
+        return load_params(flags={each: str(value) for each, value in stored.items()} | dict(flags))
+    given = load_params(flags=flags)
+    changed = {each: getattr(given, each.replace("-", "_")) for each in flags}
+    return check_params(stored | changed)
+
+
+def announce(
+    original: Original, values: Mapping[str, Any], facts: Mapping[str, Any], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Say what is not as it was, and what the verdict will mean; return it for the run's record.
+
+    Args:
+        original: the run to repeat.
+        values: the parameters that apply to the rerun.
+        facts: what the rerun is made of, as in ``run.json``.
+        say: called with each sentence.
+    """
+    found = differences(original, values, facts)
+    say(f"rerun of {original.key[:12]} ({original.name}), read from its {original.source}")
+    for each in found:
+        say(f"  {each.what}: {each.then} → {each.now}")
+    notes = [*_code_note(original, facts), *_threads_note(original), _meaning(found)]
+    if original.status != FINISHED:
+        notes.append(f"the original is {original.status}: it is compared as far as it came")
+    for note in notes:
+        say(f"  {note}")
+    return {
+        "of": original.key,
+        "source": original.source,
+        "place": original.place,
+        "differences": [dataclasses.asdict(each) for each in found],
+        "notes": notes,
+    }
+
+
+def differences(original: Original, values: Mapping[str, Any], facts: Mapping[str, Any]) -> list[Difference]:
+    """Return what is not as it was: parameters, data, code, packages, machine."""
+    then = original.facts
+    stored = _as_texts(original.params)
+    found = [
+        Difference(f"parameter {name}", stored.get(name), value)
+        for name, value in _as_texts(values).items()
+        if name != "dataset" and stored.get(name) != value
+    ]
+    found += [
+        Difference(f"parameter {name}", value, None) for name, value in stored.items() if name not in values
+    ]
+    found += _data_differences(then["dataset"], facts["dataset"])
+    if then["code_fingerprint"] != facts["code_fingerprint"]:
+        found.append(
+            Difference(f"code {_changed_files(original.code)}".strip(), _version(then), _version(facts))
+        )
+    elif _version(then) != _version(facts):
+        found.append(Difference("commit, but not the code", _version(then), _version(facts)))
+    if then.get("python") != facts["python"]:
+        found.append(Difference("python", then.get("python"), facts["python"]))
+    for part in ("packages", "machine"):
+        pairs = ((name, then.get(part, {}).get(name), now) for name, now in facts[part].items())
+        found += [
+            Difference(f"{part.rstrip('s')} {name}", old, now) for name, old, now in pairs if old != now
+        ]
+    return found
+
+
+def limit_threads(original: Original, notify: Callable[[str], None]) -> None:
+    """Let TensorFlow compute on as many threads as the original did: others give other last bits."""
+    import tensorflow as tf
+
+    threads = original.facts.get("threads")
+    now = tf.config.threading.get_intra_op_parallelism_threads() or provenance.cores()
+    if not threads or threads == now:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError:
+        notify(f"TensorFlow runs on {now} threads in this process already, not on the original's {threads}")
+
+
+def _data_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+    found = []
+    if then["fingerprint"] != now["fingerprint"]:
+        part = (
+            "training part"
+            if then.get("test_fingerprint") == now["test_fingerprint"]
+            else "test part, at least"
+        )
+        found.append(
+            Difference(
+                f"data {now['name']}, {part} (SHA-256)", then["fingerprint"][:12], now["fingerprint"][:12]
+            )
+        )
+    elif then.get("split_fingerprint") != now["split_fingerprint"]:
+        found.append(
+            Difference(
+                "split (SHA-256)", str(then.get("split_fingerprint"))[:12], now["split_fingerprint"][:12]
+            )
+        )
+    return found
+
+
+def _changed_files(code: Mapping[str, str]) -> str:
+    """Return which files of code are not what they were; '' where that is not known."""
+    root = provenance.ROOT
+    today = {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in provenance.code_files()
+        if path.suffix == ".py"
+    }
+    names = [name for name in sorted({*code, *today}) if code.get(name) != today.get(name)] if code else []
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more files" if len(names) > 5 else "")
+
+
+def _version(facts: Mapping[str, Any]) -> str:
+    git = facts.get("git") or {}
+    if "commit" not in git:
+        return "not in git"
+    return f"commit {git['commit'][:12]}" + (" with uncommitted changes" if git.get("dirty") else "")
+
+
+def _code_note(original: Original, facts: Mapping[str, Any]) -> list[str]:
+    """Say whether other code than today's can be had again; nothing where it is today's."""
+    if original.facts["code_fingerprint"] == facts["code_fingerprint"]:
+        return []
+    git = original.facts.get("git") or {}
+    if "commit" not in git:
+        return ["the original's code is in no commit; today's trains"]
+    if git.get("dirty") and not original.patch:
+        return ["the original's uncommitted changes were not kept; today's code trains"]
+    try:
+        again = provenance.restored_fingerprint(git["commit"], original.patch)
+    except ValueError as error:
+        return [f"the original's code cannot be had again: {error}; today's trains"]
+    if again != original.facts["code_fingerprint"]:
+        return [f"commit {git['commit'][:12]} is not all of the original's code; today's trains"]
+    patch = " and git.patch from its archive" if original.patch else ""
+    return [f"today's code trains; commit {git['commit'][:12]}{patch} would give the original's exactly"]
+
+
+def _threads_note(original: Original) -> list[str]:
+    return [] if original.facts.get("threads") else ["on how many threads the original computed is not known"]
+
+
+def _meaning(found: Iterable[Difference]) -> str:
+    """Say what the verdict will mean, given what differs."""
+    kinds = {each.what.split()[0] for each in found}
+    if kinds & {"parameter", "data", "split"}:
+        return "so this is another experiment: the verdict tells how much that change matters"
+    if kinds & {"code", "package", "python", "machine"}:
+        return "so equal bits are not promised: a verdict other than bit-identical may come of what differs"
+    return "nothing that matters differs: on a CPU, any verdict but bit-identical is a fault"
+
+
+def _as_texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return values as texts, in which those that Comet gives and our own are comparable."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()
+    }

@@ -1,0 +1,217 @@
+"""The frame around a run: its directory, lock, experiment and status, closed in order however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from experiment.comet import tracker as tracking
+from experiment.comet import upload
+from experiment.store import archive_writer as archives
+from experiment.store.directory import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    RUNNING,
+    RunDirectory,
+    process_identity,
+    write_json,
+)
+from experiment.system import provenance
+from experiment.system.console import Console
+from experiment.system.parser import PREFIX, command_on
+
+# For Comet's server, from the last line of a run to the process's end: of a whole run, of an interrupted one.
+END_SECONDS, INTERRUPTED_SECONDS = 28.0, 3.0
+READ_BACK_SECONDS = 8.0
+PLAIN_ERRORS = (OSError, FloatingPointError)  # of these the message says all; others need their traceback
+REASON_CHARACTERS = 300
+
+
+class RunFailed(Exception):
+    """A run ended by an error of its own, after it was recorded; its cause is that error.
+
+    Its text says which run failed, by what, and how to go on.
+    """
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to end; raised by the signal handlers of ``train.py``.
+
+    Attributes:
+        signal_number: of the signal.
+        directory: of the run that was interrupted; None where none had begun.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+        self.directory: RunDirectory | None = None
+
+    def __str__(self) -> str:
+        said = f"interrupted by {signal_name(self.signal_number)}"
+        if not self.directory:
+            return f"{said} before a run began"
+        return f"{said}; go on with: {command_on(self.directory.path, 'train', '--resume')}"
+
+
+def signal_name(number: int) -> str:
+    """Return what a signal is called, and by which keys it is sent."""
+    name = signal.Signals(number).name
+    return f"Ctrl-C ({name})" if number == signal.SIGINT else name
+
+
+@contextlib.contextmanager
+def recorded(
+    directory: RunDirectory,
+    where: tracking.Destination,
+    mode: str,
+    params: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    console: Console,
+) -> Iterator[tracking.Tracker]:
+    """Record a run, or its resumption, from its first line to its archive; it is closed whatever happens.
+
+    Args:
+        directory: the run's, made already.
+        where: the run's place and name in Comet.
+        mode: online, offline or disabled.
+        params: the parameters that apply, by their names.
+        facts: further fields of ``run.json``.
+        console: told of all that goes wrong with tracking.
+
+    Raises:
+        RunFailed: something inside raised.
+    """
+    secrets = (tracking.api_key(),)
+    with directory.exclusive(), _threads_tell(console), _interruption_names(directory):
+        write_json(directory.params_file, params)
+        again = directory.run_file.exists()
+        new = {
+            "key": directory.key,
+            "name": where.name,
+            "tags": list(where.tags),
+            "workspace": where.workspace,
+            "project": where.project,
+            "mode": mode,
+            "url": None,
+            "started": time.time(),
+            **facts,
+        }
+        now = {"status": RUNNING, "ended": None, "error": None, "process": process_identity()}
+        directory.update_run(**({} if again else new), **now)
+        tracker = tracking.start_experiment(
+            mode, directory.key, where, directory.new_segment(), console.notice
+        )
+        if not again:
+            directory.update_run(mode=tracker.mode, url=tracker.url)
+        status, error = FINISHED, None
+        try:
+            yield tracker
+        except (Interrupted, KeyboardInterrupt):
+            status = INTERRUPTED
+            raise
+        except Exception as problem:
+            status, error = FAILED, provenance.redact(traceback.format_exc(), secrets)
+            raise RunFailed(provenance.redact(_failure(directory, params, problem), secrets)) from problem
+        finally:
+            console.stop()
+            _close(directory, tracker, status, error, console)
+
+
+@contextlib.contextmanager
+def _interruption_names(directory: RunDirectory) -> Iterator[None]:
+    """Let an interruption tell whose it was."""
+    try:
+        yield
+    except Interrupted as interruption:
+        interruption.directory = directory
+        raise
+
+
+def _failure(directory: RunDirectory, params: Mapping[str, Any], problem: Exception) -> str:
+    """Say what failed, and how to go on: a run of a program's own model or arrays needs that program."""
+    first = (str(problem).strip().splitlines() or ["no message"])[0][:REASON_CHARACTERS]
+    reason = first if isinstance(problem, PLAIN_ERRORS) else f"{type(problem).__name__}: {first}"
+    by_program = "model" not in params or params.get("dataset") == "arrays"
+    again = (
+        "by train_and_evaluate(…, resume=RunDirectory(Path(…)))"
+        if by_program
+        else f"with: {command_on(directory.path, 'train', '--resume')}"
+    )
+    return (
+        f"run {directory.key[:PREFIX]} failed: {reason}; "
+        f"it is recorded all the same in {directory.path}; go on from its last checkpoint {again}"
+    )
+
+
+@contextlib.contextmanager
+def _threads_tell(console: Console) -> Iterator[None]:
+    """Make a notice of what ends a thread, one of the SDK's on a full disk say, instead of a traceback."""
+    before = threading.excepthook
+
+    def tell(error: threading.ExceptHookArgs) -> None:
+        console.notice(f"a thread ended early: {error.exc_type.__name__}: {error.exc_value}")
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def _close(
+    directory: RunDirectory, tracker: tracking.Tracker, status: str, error: str | None, console: Console
+) -> None:
+    deadline = time.monotonic() + (INTERRUPTED_SECONDS if status == INTERRUPTED else END_SECONDS)
+    tracker.log_other("run_status", status)
+    if error:
+        tracker.log_asset_data(error, name="traceback.txt")
+    _end(tracker, deadline - time.monotonic() - (READ_BACK_SECONDS if status != INTERRUPTED else 0))
+    try:
+        directory.update_run(status=status, ended=time.time(), error=error)
+        if tracker.mode == tracking.DISABLED:
+            return
+        for sentence in archives.build_archive(directory):
+            console.notice(sentence)
+    except (OSError, ValueError) as problem:
+        console.notice(
+            f"no archive ({problem}); later: {command_on(directory.path, 'experiment', 'recover')}"
+        )
+        return
+    if tracker.mode == tracking.ONLINE:
+        _say_what_arrived(directory, deadline - time.monotonic(), console)
+
+
+def _end(tracker: tracking.Tracker, seconds: float) -> None:
+    """End the experiment, but wait for Comet's server no longer than that."""
+    thread = threading.Thread(target=tracker.end, daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def _say_what_arrived(directory: RunDirectory, seconds: float, console: Console) -> None:
+    """Say whether Comet has all of an online run, as far as it tells within some seconds."""
+    ledgers: list[dict[str, Any]] = []
+
+    def verify() -> None:
+        with contextlib.suppress(ValueError):
+            ledgers.append(upload.verify(directory, seconds - 1))
+
+    thread = threading.Thread(target=verify, daemon=True)
+    thread.start()
+    thread.join(max(0.0, seconds))
+    send = command_on(directory.path, "experiment", "upload")
+    later = f"the archive has everything; send the rest: {send}"
+    if not ledgers:
+        console.notice(f"Comet does not say what it has of this run; {later}")
+    elif missing := ledgers[0]["missing"]:
+        lacking = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        console.notice(f"Comet lacks {lacking}; {later}")
+    else:
+        console.say(f"Comet has all of this run: {upload.counted(ledgers[0])}, read back")

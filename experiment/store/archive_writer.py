@@ -1,0 +1,279 @@
+"""Comet's offline archive of a run: built from the journals of all its segments, and checked.
+
+The format is the SDK's: a zip with ``experiment.json``, ``messages.json`` (one JSON message a line) and the
+files that messages name. Each process that worked on a run left a segment: a finished zip, or, if it was
+killed, the SDK's temporary folder with the same messages and files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import uuid
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from experiment.store.directory import (
+    INTERRUPTED,
+    RUNNING,
+    Point,
+    RunDirectory,
+    atomic_path,
+    finite_or_text,
+    read_metrics,
+    read_params,
+    read_run,
+)
+from experiment.store.files import DAMAGED, one_line, parse_json
+
+Message = dict[str, Any]
+TEST_PREFIX = "test_"
+
+
+@dataclasses.dataclass
+class Segment:
+    """What one process left: messages in order, and how to open the files they name."""
+
+    messages: list[Message]
+    open_file: Callable[[str], IO[bytes]]
+    has_file: Callable[[str], bool]
+
+
+def check_archive(path: Path) -> list[str]:
+    """Return what is wrong with an archive, as sentences; an empty list for a sound one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            wrong = [
+                f"{name} is missing" for name in ("experiment.json", "messages.json") if name not in names
+            ]
+            if wrong:
+                return wrong
+            if broken := archive.testzip():
+                return [f"{broken} is damaged"]
+            parse_json(archive.read("experiment.json"), "its experiment.json")
+            with archive.open("messages.json") as lines:
+                for number, line in enumerate(lines, 1):
+                    message = _whole_message(line)
+                    if message is None:
+                        return [*wrong, f"message {number} is none that the SDK writes"]
+                    file = message["payload"].get("file_path")
+                    if file is not None and file not in names:
+                        wrong.append(f"message {number} names {file}, which is missing")
+            return wrong
+    except DAMAGED as error:
+        return [f"it cannot be read: {one_line(error)}"]
+
+
+def recover(directory: RunDirectory) -> list[str]:
+    """Build the archive of a run from whatever its processes left, and mark a dead run interrupted.
+
+    Doing it again changes nothing.
+
+    Returns:
+        Sentences about what is missing; empty when nothing is.
+
+    Raises:
+        ValueError: the run is alive, or its directory cannot be read or written to.
+    """
+    with directory.exclusive():
+        run = read_run(directory.path)
+        try:
+            if run["status"] == RUNNING:
+                points = read_metrics(directory.metrics_file)
+                last = max((point.time for point in points), default=run.get("started"))
+                directory.update_run(status=INTERRUPTED, ended=last)
+            return build_archive(directory)
+        except OSError as error:
+            raise ValueError(f"'{directory.archive}' cannot be written: {error.strerror or error}") from None
+
+
+def build_archive(directory: RunDirectory) -> list[str]:
+    """Build ``comet/<key>.zip`` from all segments, the metrics journal and the parameters; check it.
+
+    Returns:
+        Sentences about assets that are missing; empty when nothing is.
+
+    Raises:
+        OSError: it could not be written whole; an earlier archive is untouched.
+        ValueError: ``run.json`` or ``params.json`` is damaged.
+    """
+    run, params = read_run(directory.path), read_params(directory.path)
+    missing: list[str] = []
+    directory.comet.mkdir(exist_ok=True)
+    with contextlib.ExitStack() as stack, atomic_path(directory.archive) as beside:
+        segments = [
+            segment for path in directory.segment_folders() if (segment := _open_segment(path, stack))
+        ]
+        with zipfile.ZipFile(beside, "w") as archive:
+            status = {"payload": {"key": "run_status", "value": run["status"]}, "type": "log_other"}
+            messages = [m for m in _merge(segments, archive, missing) if _identity(m) != _identity(status)]
+            messages += _parameters_not_in(messages, params, run.get("started") or 0)
+            messages += _points_not_in(messages, directory)
+            messages.append(status)
+            for number, message in enumerate(messages, 1):
+                message["payload"]["message_id"] = number
+            write_messages(archive, messages)
+            write_member(archive, "experiment.json", json.dumps(_experiment(run)))
+        if wrong := check_archive(beside):
+            raise OSError(f"the archive of run {directory.key} is not sound: {'; '.join(wrong)}")
+    return missing
+
+
+def write_messages(archive: zipfile.ZipFile, messages: Iterable[Message]) -> None:
+    """Write the messages of an archive."""
+    write_member(archive, "messages.json", "".join(json.dumps(message) + "\n" for message in messages))
+
+
+def write_member(archive: zipfile.ZipFile, name: str, text: str) -> None:
+    """Write a text into an archive, dated 1980 as all members: a clock may be before a zip's first year."""
+    with archive.open(name, "w", force_zip64=True) as file:
+        file.write(text.encode())
+
+
+def archived_messages(path: Path) -> Iterator[Message]:
+    """Yield the messages of an archive in order, one at a time."""
+    with zipfile.ZipFile(path) as archive, archive.open("messages.json") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def _open_segment(folder: Path, stack: contextlib.ExitStack) -> Segment | None:
+    """Open a segment's zip where the SDK finished it, else its temporary folder; None without either."""
+    for place in (folder, folder / "online"):
+        for path in place.glob("*.zip"):
+            if not check_archive(path):
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                names = set(archive.namelist())
+                messages = _read_messages(archive.read("messages.json"))
+                return Segment(messages, archive.open, names.__contains__)
+        for journal in place.glob("*/messages.json"):
+            return _open_folder(journal.parent)
+    return None
+
+
+def _open_folder(folder: Path) -> Segment:
+    return Segment(
+        _read_messages((folder / "messages.json").read_bytes()),
+        lambda name: (folder / name).open("rb"),
+        lambda name: (folder / name).is_file(),
+    )
+
+
+def _read_messages(content: bytes) -> list[Message]:
+    """Parse a journal; a torn or damaged line is left out."""
+    return [message for line in content.splitlines() if (message := _whole_message(line))]
+
+
+def _whole_message(line: bytes) -> Message | None:
+    """Parse a line of a journal; None where it is torn or lacks what messages of its kind have."""
+    try:
+        message = json.loads(line)
+        hash(_identity(message))
+        file = message["payload"].get("file_path")
+        return message if isinstance(message["type"], str) and isinstance(file, (str, type(None))) else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _merge(segments: list[Segment], archive: zipfile.ZipFile, missing: list[str]) -> list[Message]:
+    """Return the messages of all segments without repetitions, their files copied into the archive.
+
+    A resumed run logs some things again: of a point the first is kept, of anything else the last.
+    """
+    kept: dict[tuple[Any, ...], tuple[Segment, Message]] = {}
+    for segment in segments:
+        for message in segment.messages:
+            identity = _identity(message)
+            if message["type"] == "metric_msg" and identity in kept:
+                continue
+            kept.pop(identity, None)
+            kept[identity] = (segment, message)
+    messages = []
+    for segment, message in kept.values():
+        payload = dict(message["payload"])
+        if file := payload.get("file_path"):
+            if not segment.has_file(file):
+                name = (payload.get("additional_params") or {}).get("fileName", file)
+                missing.append(f"asset '{name}' was logged but its file is gone")
+                continue
+            payload["file_path"] = uuid.uuid4().hex
+            with (
+                segment.open_file(file) as source,
+                archive.open(payload["file_path"], "w", force_zip64=True) as target,
+            ):
+                shutil.copyfileobj(source, target)
+        messages.append({"payload": payload, "type": message["type"]})
+    return messages
+
+
+def _identity(message: Message) -> tuple[Any, ...]:
+    """Return what two messages share when one replaces the other."""
+    payload, kind = message["payload"], message["type"]
+    if kind == "metric_msg":
+        metric = payload["metric"]
+        return (kind, payload.get("context"), metric["metricName"], metric.get("step"))
+    if kind == "parameter_msg":
+        return (kind, (payload.get("param") or payload["params"])["paramName"])
+    if kind == "log_other":
+        return (kind, payload["key"])
+    if kind == "file_upload":
+        details = payload.get("additional_params") or {}
+        name = details.get("fileName") or details.get("figName")
+        return (kind, payload.get("upload_type"), name, details.get("step"))
+    return (kind, json.dumps({key: value for key, value in payload.items() if key != "message_id"}))
+
+
+def _points_not_in(messages: list[Message], directory: RunDirectory) -> list[Message]:
+    """Return messages for journalled points that the SDK never wrote: its own queue lives in memory."""
+    known = {_identity(message) for message in messages if message["type"] == "metric_msg"}
+    made = map(_point_message, read_metrics(directory.metrics_file))
+    return [message for message in made if _identity(message) not in known]
+
+
+def _point_message(point: Point) -> Message:
+    context = "test" if point.name.startswith(TEST_PREFIX) else None
+    metric = {
+        "metricName": point.name.removeprefix(TEST_PREFIX) if context else point.name,
+        "metricValue": finite_or_text(point.value),
+        "step": point.step,
+        "epoch": point.epoch,
+    }
+    payload = {"local_timestamp": int(point.time * 1000), "metric": metric}
+    return {"payload": payload | ({"context": context} if context else {}), "type": "metric_msg"}
+
+
+def _parameters_not_in(messages: list[Message], params: Mapping[str, Any], started: float) -> list[Message]:
+    known = {_identity(message) for message in messages if message["type"] == "parameter_msg"}
+    made = [
+        {
+            "payload": {
+                "local_timestamp": int(started * 1000),
+                "param": {"paramName": name, "paramValue": value, "source": "manual", "step": None},
+            },
+            "type": "parameter_msg",
+        }
+        for name, value in params.items()
+    ]
+    return [message for message in made if _identity(message) not in known]
+
+
+def _experiment(run: Mapping[str, Any]) -> dict[str, Any]:
+    started = run.get("started") or 0
+    return {
+        "offline_id": run["key"],
+        "project_name": run.get("project"),
+        "workspace": run.get("workspace"),
+        "start_time": int(started * 1000),
+        "stop_time": int((run.get("ended") or started) * 1000),
+        "tags": run.get("tags") or [],
+        "resume_strategy": "create",
+        "customer_error_reported": bool(run.get("error")),
+        "customer_error_message": run.get("error"),
+        "user_provided_experiment_key": True,
+        "comet_start_sourced": True,
+    }

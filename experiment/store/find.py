@@ -1,0 +1,96 @@
+"""Which runs a folder holds, and which of them a word on a command line means."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from experiment.store.directory import KEY, RUNNING, RunDirectory, read_run
+
+
+class Runs:
+    """The runs in a folder, which is listed once however many of them are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self, run: str) -> RunDirectory:
+        """Find a run by its key, a unique prefix of one, its name, or its directory.
+
+        Raises:
+            ValueError: none or several match, or the folder cannot be read.
+        """
+        if run and os.path.isfile(os.path.join(run, "run.json")):
+            return RunDirectory(Path(run).resolve())
+        found = (self._by_word(run) or self._by_name.get(run, [])) if run else []
+        if len(found) == 1:
+            return RunDirectory(found[0])
+        if found:
+            several = ", ".join(path.name[:12] if KEY.fullmatch(path.name) else path.name for path in found)
+            raise ValueError(f"run '{run}' is not unique in '{self.folder}': {several}")
+        but = ", and the folder of that name holds no run.json" if run and os.path.isdir(run) else ""
+        raise ValueError(f"no run '{run}' in '{self.folder}'{but}")
+
+    def _by_word(self, word: str) -> Sequence[Path]:
+        """Return the directories whose name or key is this, or else begins with it."""
+        begins = bisect.bisect_left(self._words, (word,))
+        found: dict[Path, None] = {}
+        for known, path in self._words[begins:]:
+            if not known.startswith(word) or (known != word and self._words[begins][0] == word):
+                break
+            found[path] = None
+        return list(found)
+
+    @functools.cached_property
+    def _paths(self) -> Sequence[Path]:
+        return list_runs(self.folder)
+
+    @functools.cached_property
+    def _words(self) -> Sequence[tuple[str, Path]]:
+        """Directories by their names, and by their keys where somebody renamed them; in order."""
+        renamed = (path for path in self._paths if not KEY.fullmatch(path.name))
+        keys = ((RunDirectory(path).key, path) for path in renamed)
+        return sorted({*((path.name, path) for path in self._paths), *keys})
+
+    @functools.cached_property
+    def _by_name(self) -> Mapping[str, Sequence[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in self._paths:
+            with contextlib.suppress(ValueError):
+                found.setdefault(read_run(path)["name"], []).append(path)
+        return found
+
+
+def find_run(runs: Path, run: str) -> RunDirectory:
+    """Find one run, as ``Runs.find`` does."""
+    return Runs(runs).find(run)
+
+
+def list_runs(runs: Path) -> list[Path]:
+    """Return the run directories in a folder, oldest name first; none where there is no folder.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if not os.path.isdir(runs):
+        return []
+    try:
+        with os.scandir(runs) as entries:
+            return sorted(Path(entry) for entry in entries if os.path.exists(f"{entry.path}/run.json"))
+    except OSError as error:
+        raise ValueError(f"runs = '{runs}' cannot be read: {error.strerror}") from None
+
+
+def waiting_runs(runs: Path) -> list[RunDirectory]:
+    """Return the runs whose process was killed: they say that they run, and nobody holds their lock."""
+    found = []
+    for path in list_runs(runs):
+        directory = RunDirectory(path)
+        with contextlib.suppress(ValueError):
+            if read_run(path)["status"] == RUNNING and not directory.is_alive():
+                found.append(directory)
+    return found

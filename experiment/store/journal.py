@@ -1,0 +1,106 @@
+"""The journal of a run's metrics, ``metrics.jsonl``: one JSON object a line, appended and never changed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from experiment.store.files import INTEGERS, DamagedFile, encode_json
+
+_LAST = 2.5e11  # seconds since 1970 that calendars know, roughly
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One value of one metric; ``step`` counts optimizer steps, ``time`` is seconds since 1970.
+
+    Of other tools' runs ``epoch`` may be unknown: −1.
+    """
+
+    name: str
+    value: float
+    step: int
+    epoch: int
+    time: float
+
+
+class MetricsJournal:
+    """The append-only record of a run's metrics; each (name, step) is written once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        _drop_torn_line(path)  # before it is read: a line that lacks its end alone would count as written
+        self._written = {(point.name, point.step) for point in read_metrics(path)}
+
+    def append(self, points: Iterable[Point]) -> list[Point]:
+        """Write the points that are new, fsync, and return them."""
+        fresh = []
+        for point in points:
+            if (point.name, point.step) not in self._written:
+                self._written.add((point.name, point.step))
+                fresh.append(point)
+        with self._path.open("ab") as file:
+            for point in fresh:
+                file.write(encode_json(dataclasses.asdict(point)) + b"\n")
+            _sync(file)
+        return fresh
+
+
+def read_metrics(path: Path) -> Iterator[Point]:
+    """Yield the journal's points in order, none without a journal; a torn or damaged line is skipped.
+
+    Raises:
+        DamagedFile: it is there, and cannot be opened or read.
+    """
+    try:
+        with path.open("rb") as file:
+            while lines := file.readlines(1 << 16):  # many at once: parsing them singly takes twice as long
+                for fields in _parse(lines):
+                    if point := _point(fields):
+                        yield point
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DamagedFile(f"'{path}' cannot be read: {error.strerror}") from None
+
+
+def _parse(lines: list[bytes]) -> list[Any]:
+    try:
+        return json.loads(b"[" + b",".join(lines) + b"]")
+    except (ValueError, RecursionError):
+        parsed = []
+        for line in lines:
+            with contextlib.suppress(ValueError, RecursionError):
+                parsed.append(json.loads(line))
+        return parsed
+
+
+def _point(fields: Any) -> Point | None:
+    try:
+        name, step, epoch, time = fields["name"], fields["step"], fields["epoch"], fields["time"]
+        value, time = float(fields["value"]), float(time)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None
+    if type(name) is not str or not type(step) is type(epoch) is int:
+        return None
+    sound = step in INTEGERS and epoch in INTEGERS and abs(time) < _LAST
+    return Point(name, value, step, epoch, time) if sound else None
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off a last line without its newline, so that the next one is not glued to it."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

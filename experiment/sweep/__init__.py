@@ -1,0 +1,1 @@
+"""Many ordinary runs over a space of parameters."""

@@ -1,0 +1,191 @@
+"""A sweep: many ordinary runs over a space of parameters. Killed at any moment, the same command goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiment.comet import tracker as tracking
+from experiment.commands.list_show import read_records
+from experiment.compare import comparison as compare
+from experiment.compare.report import page as report
+from experiment.data import arrays as data
+from experiment.data import image_folder
+from experiment.run.story import open_set, resolve
+from experiment.store.directory import write_json
+from experiment.sweep import ranking as sweep_ranking
+from experiment.sweep.file import read_sweep
+from experiment.sweep.plan import Plan
+from experiment.sweep.points import EPOCH_METRICS, Sweep, applying, points
+from experiment.system.console import Console
+from params.load import without_effect
+from params.spec import Params, is_folder_of_pictures
+
+# Read when Ray is imported or started: it reports nothing to anyone, writes no second record of the runs,
+# leaves signals to us, keeps its logs small, and its workers are no nicer than any other run.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_worker_niceness": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ROTATION_MAX_BYTES": str(5 << 20),
+    "RAY_ROTATION_BACKUP_COUNT": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a sweep runs; nothing of it changes a trial's result but ``scheduler``, which may shorten it.
+
+    Attributes:
+        runs: the folder of run directories; on a cluster, one that all machines share.
+        repeats: runs of each point, each with the next seed; None for what the file says.
+        workers: trials side by side; None for as many as there are processor cores, or GPUs.
+        scheduler: ``asha`` to end hopeless trials early.
+        address: of a running Ray cluster; None for this machine.
+        memory_gb: GB that a folder's pictures may take in each worker; None for an equal part of half of the
+            machine's.
+        stop: set to end the sweep in order.
+        typed: names of the parameters and options that a person typed: one without effect is refused; of
+            other parameters that have none, a notice tells.
+    """
+
+    runs: Path
+    mode: str = tracking.AUTO
+    tags: Sequence[str] = ()
+    workspace: str | None = None
+    project: str | None = None
+    repeats: int | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+    address: str | None = None
+    memory_gb: float | None = None
+    quiet: bool = False
+    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
+    typed: Collection[str] = ()
+
+
+def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
+    """Run what is left of a sweep; return what came of it: id, counts, ranking, best, how to run it again.
+
+    Args:
+        file: the sweep file, or the name of one in ``params/sweeps/``.
+        base: the parameters that it doesn't vary.
+        settings: how it runs.
+
+    Raises:
+        ValueError: bad input, in one sentence; nothing has run then.
+    """
+    base = _locate(base)
+    sweep = read_sweep(file, base)
+    repeats = settings.repeats or sweep.repeats
+    _check(sweep, base, repeats, settings)
+    given = base
+    _check_given(given, sweep, applying(sweep, base) | _of_data(), settings)
+    base, fingerprint, arrays = _load(base, settings)
+    for notice in _check_given(given, sweep, applying(sweep, base), settings):
+        Console().notice(notice)
+    settings = dataclasses.replace(settings, mode=tracking.resolve_mode(settings.mode))
+    plan = Plan(sweep, base, fingerprint, settings.runs.absolute(), repeats, settings.scheduler)
+    with plan.exclusive():
+        if sweep.algorithm != "bayes":
+            plan.points = points(sweep, base)
+        plan.save()
+        if not plan.is_settled():
+            os.environ.update(_QUIET)
+            from experiment.sweep.ray_tune import engine as sweep_engine
+
+            sweep_engine.run(plan, arrays, settings)
+        summary = sweep_ranking.summarize(plan)
+        summary["comparison"] = _write_comparison(plan, summary)
+        write_json(plan.folder / "ranking.json", summary)
+    return summary
+
+
+def _write_comparison(plan: Plan, summary: dict[str, Any]) -> str | None:
+    """Write the page that compares a sweep's runs, best first; return its path, None without the extra.
+
+    A run of which a file is damaged is left out, and that is among the summary's errors.
+    """
+    keys = [key for row in summary["ranking"] if row["score"] is not None for key in row["keys"]]
+    page = plan.folder / "comparison.html"
+    try:
+        report.check_installed()
+        records, problems = read_records(plan.runs / key for key in keys)
+        summary["errors"] += problems
+        report.write_report(compare.compare_runs(records, metric=plan.sweep.spec.metric), page)
+    except ValueError:
+        return None
+    return str(page)
+
+
+def _check(sweep: Sweep, base: Params, repeats: int, settings: Settings) -> None:
+    """Refuse what doesn't go together."""
+    for module in ("ray", "optuna"):
+        if importlib.util.find_spec(module) is None:
+            raise ValueError(f"a sweep needs {module}: pip install -c constraints.txt -e '.[sweep]'")
+    if repeats > 1 and "seed" in sweep.axes:
+        raise ValueError(f"--seeds {repeats}: the sweep file varies seed itself")
+    if settings.memory_gb and not is_folder_of_pictures(base.dataset):
+        raise ValueError(
+            f"--memory-gb {settings.memory_gb:g} has no effect: it applies with a folder of pictures"
+        )
+    if settings.scheduler and sweep.spec.metric not in EPOCH_METRICS:
+        raise ValueError(f"--scheduler asha needs a metric of every epoch, not {sweep.spec.metric}")
+
+
+def _of_data() -> set[str]:
+    """Return the names of the parameters of which the data tells whether they apply."""
+    return Params().may_apply() - set(Params().applicable())
+
+
+def _check_given(given: Params, sweep: Sweep, used: Collection[str], settings: Settings) -> list[str]:
+    """Refuse what was typed and acts on no run; return sentences about other parameters that act on none."""
+    found = {
+        name: f"{name} = {getattr(given, name.replace('-', '_'))!r} has no effect: the sweep file sets {name}"
+        for name in sweep.axes
+        if name in given.given()
+    } | without_effect(given, used)
+    for name, sentence in found.items():
+        if name in settings.typed:
+            raise ValueError(sentence)
+    return list(found.values())
+
+
+def _locate(base: Params) -> Params:
+    """Return the parameters with where the data lies, absolute; a folder of pictures ends in a slash."""
+    path = os.path.expanduser(base.dataset)
+    if not os.path.exists(path):
+        return base
+    slash = "/" if image_folder.is_image_folder(base.dataset) else ""
+    return base.model_copy(update={"dataset": f"{Path(path).absolute()}{slash}"})
+
+
+def _load(base: Params, settings: Settings) -> tuple[Params, str, data.Arrays | None]:
+    """Check the data; return the parameters with what it calls for, its fingerprint, and arrays to share.
+
+    There are no arrays of pictures: their size may vary, so each run takes them from the cache on disk.
+    """
+    console = Console(settings.quiet)
+    arrays, inspection = open_set(base, None, console)
+    for notice in arrays.notices:
+        console.notice(notice)
+    named = resolve(base, arrays)
+    data.check_repeats(arrays, named.applicable().__getitem__)
+    data.split_arrays(arrays, named.applicable().__getitem__)
+    found = {"dataset": named.dataset} if base.dataset == "auto" else {}
+    base = base.model_copy(update={"validation": named.validation, **found})
+    return base, arrays.fingerprint, None if inspection else arrays

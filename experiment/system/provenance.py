@@ -1,0 +1,231 @@
+"""What a run was made of: git, packages, machine, command line; finding and redacting secrets."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+REDACTED = "[redacted]"
+PATCH_BYTES = 5_000_000
+GIT_SECONDS = 5.0  # for all that a run asks of git together
+NO_ANSWER = f"git does not answer within {GIT_SECONDS:.0f} s: the run's record lacks what it did not tell"
+
+# Shapes that GitHub's and GitLab's secret scanners look for, and credentials inside URLs.
+_TOKENS = re.compile(
+    r"""gh[pousr]_[A-Za-z0-9]{30,} | github_pat_[A-Za-z0-9_]{40,} | glpat-[A-Za-z0-9_-]{20,}
+    | (?:AKIA|ASIA)[A-Z0-9]{16} | hf_[A-Za-z0-9]{30,} | sk-[A-Za-z0-9_-]{20,} | xox[abpors]-[A-Za-z0-9-]{10,}
+    | AIza[A-Za-z0-9_-]{35} | eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----[\s\S]*?-----END\ [A-Z ]*PRIVATE\ KEY-----
+    | (?<=://)[^/\s:@]+:[^/\s@]+(?=@) | (?<=://)[^/\s:@]{20,}(?=@)""",
+    re.VERBOSE,
+)
+_ASSIGNMENTS = re.compile(
+    r"""((?:api[_-]?key|secret|token|passw(?:or)?d)["']?\s*[:=]\s*["']?)([A-Za-z0-9_/+.~-]{16,})""",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str, secrets: Iterable[str | None] = ()) -> str:
+    """Replace known secrets, and what has the shape of one, by ``[redacted]``."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, REDACTED)
+    return _ASSIGNMENTS.sub(rf"\1{REDACTED}", _TOKENS.sub(REDACTED, text))
+
+
+def describe_run(
+    secrets: Iterable[str | None] = (), notify: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Describe the code, packages, machine and command line of this process, redacted.
+
+    ``notify`` is called with a sentence where git does not answer.
+    """
+    secrets = tuple(secrets)
+    git = git_facts(secrets)
+    if notify and git_hangs():
+        notify(NO_ANSWER)
+    return {
+        "command": [redact(part, secrets) for part in _command_line()],
+        "git": git,
+        "code_fingerprint": code_fingerprint(),
+        "packages": packages(),
+        "python": platform.python_version(),
+        "machine": {
+            "system": f"{platform.system()} {platform.release()}",
+            "processor": _processor(),
+            "cores": cores(),
+        },
+    }
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def git_facts(secrets: Iterable[str | None] = ()) -> dict[str, Any]:
+    """Return commit, branch, remote (redacted) and whether tracked files were changed.
+
+    {} without git; what it does not tell in time is left out.
+    """
+    _git_patience.begin()
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    facts = {
+        "commit": commit.strip(),
+        "branch": (_git("rev-parse", "--abbrev-ref", "HEAD") or "").strip(),
+        "origin": redact((_git("config", "--get", "remote.origin.url") or "").strip(), secrets),
+    }
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return facts if changes is None else facts | {"dirty": bool(changes.strip())}
+
+
+def git_hangs() -> bool:
+    """Tell whether git did not answer in time; this process does not ask it again then."""
+    return _git_patience.is_over
+
+
+def git_patch(secrets: Iterable[str | None] = ()) -> str:
+    """Return the uncommitted changes of tracked files, redacted; empty without git or changes."""
+    patch = _git("diff", "HEAD", "--no-color", "--no-ext-diff") or ""
+    return redact(patch[:PATCH_BYTES], secrets)
+
+
+def code_files(root: Path | None = None) -> list[Path]:
+    """Return the files that make up a run's code (train.py, experiment/, params/), by default this one's."""
+    root = root or ROOT
+    folders = (root / "experiment", root / "params")
+    found = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".toml")]
+    return sorted([*found, root / "train.py"] if (root / "train.py").is_file() else found)
+
+
+def code_fingerprint(root: Path | None = None) -> str:
+    """Return the SHA-256 of the Python files of ``code_files``, names and contents, in hexadecimal."""
+    root = root or ROOT
+    digest = hashlib.sha256()
+    for path in code_files(root):
+        if path.suffix == ".py":
+            digest.update(f"{path.relative_to(root)}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def restored_fingerprint(commit: str, patch: str) -> str:
+    """Return the ``code_fingerprint`` of a commit and a patch on it; the working tree is not touched.
+
+    Raises:
+        ValueError: a clause that says why they cannot be had.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": f"{folder}/index"}
+        tree = Path(folder) / "tree"
+        for reason, text, arguments in (
+            (f"commit {commit[:12]} is not in this repository", None, ["read-tree", commit]),
+            (
+                f"its uncommitted changes no longer apply to commit {commit[:12]}",
+                patch,
+                ["apply", "--cached", "-"],
+            ),
+            ("there is no space for its files", None, ["checkout-index", "--all", f"--prefix={tree}/"]),
+        ):
+            if text != "" and _git(*arguments, text=text, **index) is None:
+                raise ValueError("git does not answer" if git_hangs() else reason)
+        return code_fingerprint(tree)
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of the packages that a result can depend on."""
+    names = ("comet-ml", "keras", "matplotlib", "numpy", "pillow", "pydantic", "scikit-learn", "tensorflow")
+    return {name: importlib.metadata.version(name) for name in names if _installed(name)}
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _command_line() -> list[str]:
+    """Return the command as it was typed, the interpreter and the script by their names."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+class _Patience:
+    """How long git may still take: GIT_SECONDS for a run, and nothing more once it was too slow."""
+
+    def __init__(self) -> None:
+        self.seconds = GIT_SECONDS
+        self.is_over = False
+
+    def begin(self) -> None:
+        """Begin with another run."""
+        self.seconds = GIT_SECONDS
+
+
+_git_patience = _Patience()
+
+
+def _git(*arguments: str, text: str | None = None, **variables: str) -> str | None:
+    """Run git where the code lies; None where that is no repository, git is missing or does not answer."""
+    if _git_patience.is_over or not (ROOT / ".git").exists():
+        return None  # or git would describe a repository that happens to lie around the installed package
+    began = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            ["git", "-C", str(ROOT), *arguments],
+            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"} | variables,
+            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+    try:
+        output, _ = process.communicate(text, _git_patience.seconds)
+    except subprocess.TimeoutExpired:
+        _git_patience.is_over = True
+        return None
+    finally:
+        _git_patience.seconds -= time.monotonic() - began
+        if process.poll() is None:
+            _end(process)
+    return output if process.returncode == 0 else None
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a process and its children; one that waits for a dead disk is left to itself."""
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        with contextlib.suppress(OSError):
+            pipe.close()

@@ -1,0 +1,166 @@
+"""Keras callbacks that connect training to the run directory and the tracker."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from experiment.comet.tracker import Tracker
+from experiment.store.directory import MetricsJournal, Point
+from experiment.system.console import Console
+from experiment.training.checkpoints import Checkpoint, write_checkpoint
+
+STEP_POINTS = 1000
+
+
+class Diverged(FloatingPointError):
+    """A loss is NaN or infinite, and ``on-nan`` says to stop then."""
+
+
+class MetricsLogger(keras.callbacks.Callback):
+    """Log each epoch's metrics, first to the journal and then to the tracker, at true step and epoch.
+
+    ``history`` holds what was logged of each epoch; ``clock`` the seconds, of a monotonic clock, at which
+    each epoch began and the last one ended, logging included. A loss that is not finite is logged as such;
+    then ``Diverged`` is raised, unless ``on_nan`` is 'continue'.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        journal: MetricsJournal,
+        console: Console,
+        epochs: int,
+        steps_per_epoch: int,
+        on_nan: str,
+    ) -> None:
+        super().__init__()
+        self._tracker = tracker
+        self._journal = journal
+        self._console = console
+        self._epochs = epochs
+        self._epoch = 1
+        self._stops = on_nan == "stop"
+        self._stride = -(-epochs * steps_per_epoch // STEP_POINTS)
+        self._step_losses: list[tuple[int, dict[str, float]]] = []
+        self.history: dict[str, list[float]] = {}
+        self.clock: list[float] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        """Note when the first epoch began."""
+        self.clock.append(time.perf_counter())
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Note which epoch runs, counted from 1."""
+        self._epoch = epoch + 1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Log the epoch's metrics, learning rate and seconds; Keras counts epochs from 0, people from 1."""
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        metrics["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
+        metrics["epoch_seconds"] = time.perf_counter() - self.clock[-1]
+        for name, value in metrics.items():
+            self.history.setdefault(name, []).append(value)
+        self._log(epoch + 1, [*self._step_losses, (self._step(), metrics)])
+        self._step_losses = []
+        self._console.epoch(epoch + 1, self._epochs, metrics)
+        self.clock.append(time.perf_counter())
+        for name in ("loss", "val_loss"):
+            self._check(name, metrics.get(name, 0.0), self._step())
+
+    def step_losses(self, first_step: int, losses: np.ndarray) -> None:
+        """Keep some of the losses float32 [steps] of single steps, counted from ``first_step`` ≥ 1."""
+        wrong = np.flatnonzero(~np.isfinite(losses))[:1] if self._stops else ()
+        for step, loss in enumerate(losses, first_step):
+            if step % self._stride == 0 or step - first_step in wrong:
+                self._step_losses.append((step, {"batch_loss": float(loss)}))
+        for index in wrong:
+            self._log(self._epoch, self._step_losses)
+            self._check("batch_loss", float(losses[index]), first_step + int(index))
+
+    def _check(self, name: str, value: float, step: int) -> None:
+        if self._stops and not math.isfinite(value):
+            raise Diverged(
+                f"{name} is {value} at step {step}, in epoch {self._epoch}: a lower initial-lr may help, "
+                "and on-nan = 'continue' would train on"
+            )
+
+    def log_test(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log the final test metrics, in the SDK's test context."""
+        with self._tracker.test():
+            self._log(epoch, [(self._step(), dict(metrics))], prefix="test_")
+
+    def _step(self) -> int:
+        return int(self.model.optimizer.iterations.numpy())
+
+    def _log(self, epoch: int, rows: list[tuple[int, dict[str, float]]], prefix: str = "") -> None:
+        now = time.time()
+        points = [
+            Point(f"{prefix}{name}", value, step, epoch, now)
+            for step, metrics in rows
+            for name, value in metrics.items()
+        ]
+        for point in self._journal.append(points):
+            name = point.name.removeprefix(prefix)
+            self._tracker.log_metric(name, point.value, step=point.step, epoch=point.epoch)
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras' early stopping on val_loss, keeping the best weights, that can go on from a checkpoint."""
+
+    def __init__(self, patience: int, checkpoint: Checkpoint | None) -> None:
+        super().__init__("val_loss", patience=patience, restore_best_weights=True)
+        self._checkpoint = checkpoint
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin with nothing, or where the checkpoint was."""
+        super().on_train_begin(logs)
+        if self._checkpoint:
+            for name, value in self._checkpoint.state["stopping"].items():
+                setattr(self, name, value)
+            self.best_weights = list(self._checkpoint.best_weights) or None
+
+    def state(self) -> dict[str, Any]:
+        """Return the counters that a checkpoint holds."""
+        names = ("wait", "stopped_epoch", "best_epoch", "best")
+        values = {name: getattr(self, name) for name in names}
+        return {name: value if value is None else float(value) for name, value in values.items()}
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Write a checkpoint after each epoch, once its metrics are in the journal."""
+
+    def __init__(self, folder: Path, logger: MetricsLogger, stopping: EarlyStopping | None) -> None:
+        super().__init__()
+        self._folder = folder
+        self._logger = logger
+        self._stopping = stopping
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Write; a disk that is full ends the run while its archive can still be built."""
+        stopping = self._stopping
+        checkpoint = Checkpoint(
+            epochs=epoch + 1,
+            weights=self.model.get_weights(),
+            optimizer=[variable.value.numpy() for variable in self.model.optimizer.variables],
+            best_weights=(stopping.best_weights or []) if stopping else [],
+            state={
+                "history": self._logger.history,
+                "stopping": stopping.state() if stopping else {},
+                "stopped": bool(self.model.stop_training),
+            },
+        )
+        write_checkpoint(self._folder, checkpoint)
+
+
+def early_stopping(
+    get_parameter: Callable[[str], Any], checkpoint: Checkpoint | None = None
+) -> EarlyStopping | None:
+    """Return the callback that the parameters ``early-stopping`` and ``patience`` ask for, if they do."""
+    return EarlyStopping(get_parameter("patience"), checkpoint) if get_parameter("early-stopping") else None

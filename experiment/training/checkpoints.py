@@ -1,0 +1,123 @@
+"""The state of a run on disk: checkpoints to go on from, and the saved model; each whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from experiment.store.directory import RUN_BYTES, atomic_path, check_space, sync_folder
+from experiment.store.files import DAMAGED, Schema, one_line, parse_json
+
+KEPT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """The state after so many epochs; orders and random numbers follow from (seed, epoch), so none are in it.
+
+    ``state`` holds what is no array: the history, and the counters of early stopping.
+    """
+
+    epochs: int
+    weights: Sequence[np.ndarray]
+    optimizer: Sequence[np.ndarray]
+    best_weights: Sequence[np.ndarray]
+    state: dict[str, Any]
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint whole, then drop all but the newest KEPT.
+
+    Raises:
+        OSError: no space for it, or none for the end of the run after it; the earlier ones are untouched.
+    """
+    arrays = {
+        f"{group}_{number:05}": array
+        for group in ("weights", "optimizer", "best_weights")
+        for number, array in enumerate(getattr(checkpoint, group))
+    }
+    check_space(folder, RUN_BYTES + sum(array.nbytes for array in arrays.values()))
+    state = np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8)
+    with atomic_path(folder / f"{checkpoint.epochs:06}.npz") as beside, beside.open("wb") as file:
+        np.savez(file, state=state, allow_pickle=False, **arrays)
+    for old in sorted(folder.glob("*.npz"))[:-KEPT]:
+        old.unlink()
+
+
+class _State(Schema):
+    history: dict[str, list[float]]
+    stopping: dict[str, float | None]
+    stopped: bool
+
+
+def read_checkpoint(folder: Path, notify: Callable[[str], None] = lambda _: None) -> Checkpoint | None:
+    """Read the newest whole checkpoint; None without any.
+
+    A damaged one is passed over for the one before; ``notify`` is called with a sentence about it.
+    """
+    for path in sorted(folder.glob("*.npz"), reverse=True):
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in sorted(stored.files)}
+            groups = {
+                group: [array for name, array in arrays.items() if name.startswith(f"{group}_0")]
+                for group in ("weights", "optimizer", "best_weights")
+            }
+            state = parse_json(arrays["state"].tobytes(), "its state", _State)
+            return Checkpoint(int(path.stem), state=state, **groups)
+        except DAMAGED as error:
+            notify(f"checkpoint '{path}' is damaged and passed over: {one_line(error)}")
+    return None
+
+
+def restore(checkpoint: Checkpoint, model: keras.Model) -> None:
+    """Give a freshly built and compiled model the weights and the optimizer's state of a checkpoint."""
+    model.set_weights(checkpoint.weights)
+    model.optimizer.build(model.trainable_variables)
+    for variable, value in zip(model.optimizer.variables, checkpoint.optimizer, strict=True):
+        variable.assign(value)
+
+
+def save_model(model: keras.Model, path: Path) -> Path:
+    """Save a compiled model as ``.h5`` or ``.keras``, whole or not at all.
+
+    Save a model object once: after ``.h5``, a ``.keras`` of the same object lacks the optimizer's state.
+    """
+    beside = path.with_name(f".tmp-{path.name}")
+    try:
+        with _without_warnings():
+            model.save(beside)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+        sync_folder(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def load_model(path: Path) -> Any:
+    """Load a saved model with its optimizer; code inside the file is never run."""
+    with _without_warnings():
+        return keras.saving.load_model(path, safe_mode=True)
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence Keras' two remarks about .h5: its being a legacy format, and metrics that are built later."""
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        absl.setLevel(level)

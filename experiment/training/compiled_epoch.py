@@ -1,0 +1,272 @@
+"""A whole epoch as one compiled program, behind stock ``fit``.
+
+The images stay in memory once, as uint8. ``fit`` is given the order of the examples instead of the examples:
+one int32 vector a block, a block being an epoch or, where that takes long, about a second of it. The program
+gathers, scales and trains on batch after batch inside a ``tf.while_loop``. It takes the place of Keras'
+``train_function``: History, callbacks, metrics and optimizers stay stock; batch hooks fire once a block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from experiment.data.arrays import Examples
+from experiment.training import dropout, programs
+from experiment.training.batches import Source, prepare
+
+XLA, GRAPH, OFF = "xla", "graph", "off"
+# About a second's work; a dense step costs 6 operations a weight and example.
+BLOCK_FLOP = 1e11
+CONVOLUTION_BLOCK_STEPS = 16
+EVALUATION_BATCH = 2_500
+CONVOLUTION_EVALUATION_BATCH = 500
+
+Block = tuple[np.ndarray, int, bool]
+
+
+def choose(model: keras.Model) -> str:
+    """Return how epochs of a model are compiled here.
+
+    Everything in XLA on a GPU. On a CPU, XLA runs convolutions some 30 times slower than oneDNN, and
+    TensorFlow's random numbers some 100 times slower than outside: such models run as a plain graph; Dropout
+    alone is drawn another way (see ``experiment.training.dropout``).
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return XLA
+    return GRAPH if any(_is_slow_in_xla(layer) for layer in programs.walk(model)) else XLA
+
+
+def random_states(layer: keras.layers.Layer) -> list[Any]:
+    """Return the states int64 [2] of the random number generators in a layer or model."""
+    return [variable for variable in layer.variables if variable.path.endswith("seed_generator_state")]
+
+
+def evaluation_batch(examples: Examples, most: int) -> int:
+    """Return how many examples to evaluate at once: so many of 28 × 28 grey pixels, fewer of larger ones."""
+    return max(1, min(most, most * 784 // math.prod(examples.images.shape[1:])))
+
+
+class Trainer:
+    """Takes the place of a model's ``train_function``: trains on a block of an epoch at each call.
+
+    Constructing it compiles the program, unless a model of the same architecture had it compiled before, by
+    running it on a block without a step.
+
+    Args:
+        model: built, compiled, its metrics and optimizer built.
+        examples: the training set.
+        classes: how many.
+        orders: yields the order int32 [N] of each epoch in turn.
+        batch_size: examples a step.
+        seed: of the dropout; a mask is a function of (seed, layer, step) alone, so that a resumed run draws
+            what the unbroken one draws.
+        compiled: 'xla' or 'graph'.
+        on_step_losses: called after each block with the number of its first step and the losses of its steps.
+        class_weights: float [classes], what an example of each class weighs in the loss; None for 1.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        examples: Examples,
+        classes: int,
+        orders: Iterator[np.ndarray],
+        batch_size: int,
+        seed: int,
+        compiled: str,
+        on_step_losses: Callable[[int, np.ndarray], None] | None = None,
+        class_weights: np.ndarray | None = None,
+    ) -> None:
+        self._model = model
+        self._orders = orders
+        self._blocks: Iterator[Block] = iter(())
+        self._steps, self._rest = divmod(len(examples), batch_size)
+        self._batch_size = batch_size
+        self._on_step_losses = on_step_losses
+        self.block_steps = min(self._steps, _block_steps(model, batch_size, compiled))
+        self.blocks_per_epoch = max(1, math.ceil(self._steps / max(1, self.block_steps)))
+        self.block_length = self.block_steps * batch_size + self._rest
+        source = Source(model, examples)
+        weights = tf.zeros([0], keras.config.floatx()) if class_weights is None else class_weights
+        self._inputs = (*source.inputs, tf.convert_to_tensor(weights), *programs.values(model, seed))
+        signature = [*map(tf.TensorSpec.from_tensor, self._inputs), *_block_specs(self.block_length)]
+        setting = ["train", list(map(str, signature)), classes, batch_size, self._rest, compiled]
+        self._program = programs.shared_program(
+            model,
+            setting if source.shareable else None,
+            lambda: _training(model, source, signature, classes, batch_size, self._rest, compiled),
+        )
+        self._run((np.zeros(self.block_length, np.int32), 0, False))
+
+    def _cut(self, order: np.ndarray) -> Iterator[Block]:
+        """Cut an epoch's order int32 [N] into blocks, all of one length."""
+        size = self._batch_size
+        for first in range(0, max(1, self._steps), max(1, self.block_steps)):
+            steps = min(self.block_steps, self._steps - first)
+            last = first + steps >= self._steps
+            part = order[first * size : (first + steps) * size + (self._rest if last else 0)]
+            yield np.pad(part, (0, self.block_length - len(part))), steps, last and self._rest > 0
+
+    def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
+        """Train on the block that the iterator numbers; return the metrics of the epoch so far."""
+        if int(next(iterator)) == 0:
+            self._blocks = self._cut(next(self._orders))
+        before = int(self._model.optimizer.iterations.numpy())
+        order, steps, has_rest = next(self._blocks)
+        losses = self._run((order, steps, has_rest))
+        if self._on_step_losses:
+            self._on_step_losses(before + 1, losses.numpy()[: steps + has_rest])
+        return self._model.get_metrics_result()
+
+    def _run(self, block: Block) -> tf.Tensor:
+        return self._program(self._model, *self._inputs, *(tf.convert_to_tensor(part) for part in block))
+
+
+class Evaluator:
+    """Takes the place of a model's ``test_function``: evaluates all examples once, whatever it is given."""
+
+    def __init__(self, model: keras.Model, examples: Examples, classes: int, compiled: str) -> None:
+        self._model = model
+        batch_size = evaluation_batch(
+            examples, CONVOLUTION_EVALUATION_BATCH if compiled == GRAPH else EVALUATION_BATCH
+        )
+        source = Source(model, examples)
+        self._inputs = source.inputs
+        signature = list(map(tf.TensorSpec.from_tensor, self._inputs))
+        setting = ["evaluate", list(map(str, signature)), classes, batch_size, compiled]
+        self._program = programs.shared_program(
+            model,
+            setting if source.shareable else None,
+            lambda: _evaluation(model, source, signature, classes, batch_size, compiled),
+        )
+
+    def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
+        """Evaluate; return the metrics."""
+        next(iterator)
+        self._program(self._model, *self._inputs)
+        return self._model.get_metrics_result()
+
+
+def _training(
+    model: keras.Model,
+    source: Source,
+    signature: list[Any],
+    classes: int,
+    batch_size: int,
+    rest: int,
+    compiled: str,
+) -> Callable[..., tf.Tensor]:
+    """Build the program, whose inputs its signature lists; it returns losses float [steps + 1]."""
+    variables = model.trainable_variables
+    algorithm = dropout.XLA_ALGORITHM if compiled == XLA else dropout.GRAPH_ALGORITHM
+
+    def train_on(pixels: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            logits = model(pixels, training=True)
+            loss = model.compute_loss(pixels, targets, logits, weights, training=True)
+            scaled = model.optimizer.scale_loss(loss)
+        model.optimizer.apply(tape.gradient(scaled, variables), variables)
+        _loss_tracker(model).update_state(loss, sample_weight=tf.shape(pixels)[0])
+        model.compute_metrics(pixels, targets, logits)
+        return loss
+
+    def record(losses: tf.Tensor, at: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
+        return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
+
+    def run(
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        class_weights: tf.Tensor,
+        order: tf.Tensor,
+        steps: tf.Tensor,
+        has_rest: tf.Tensor,
+    ) -> tf.Tensor:
+        def step(at: tf.Tensor, losses: tf.Tensor, size: int) -> tf.Tensor:
+            batch = source.gather(images, labels, tf.slice(order, [at * batch_size], [size]))
+            weights = tf.gather(class_weights, batch[1]) if class_weights.shape[0] else None
+            return record(losses, at, train_on(*prepare(*batch, classes), weights))
+
+        most = order.shape[0] // batch_size
+        at, losses = tf.constant(0), tf.zeros([most + 1], keras.config.floatx())
+        if most:
+            at, losses = tf.while_loop(
+                lambda at, _: at < steps,
+                lambda at, losses: (at + 1, step(at, losses, batch_size)),
+                (at, losses),
+            )
+        if rest:
+            # The last batch is smaller. Compiled apart it needs no padding, which batch statistics would see.
+            losses = tf.cond(has_rest, lambda: step(at, losses, rest), lambda: losses)
+        return losses
+
+    @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
+    def program(
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        class_weights: tf.Tensor,
+        schedule: tf.Tensor,
+        rates: tf.Tensor,
+        seed: tf.Tensor,
+        order: tf.Tensor,
+        steps: tf.Tensor,
+        has_rest: tf.Tensor,
+    ) -> tf.Tensor:
+        with programs.given(model, schedule, rates, seed, algorithm):
+            return run(images, labels, class_weights, order, steps, has_rest)
+
+    return program
+
+
+def _evaluation(
+    model: keras.Model, source: Source, signature: list[Any], classes: int, batch_size: int, compiled: str
+) -> Callable[..., None]:
+    """Build the program: (images, labels) into the model's metrics."""
+    examples = signature[1].shape[0]
+    rest = examples % batch_size
+    whole = examples - rest
+
+    @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
+    def program(images: tf.Tensor, labels: tf.Tensor) -> None:
+        def step(start: tf.Tensor, size: int) -> None:
+            pixels, targets = prepare(*source.window(images, labels, start, size), classes)
+            logits = model(pixels, training=False)
+            loss = model.compute_loss(pixels, targets, logits, training=False)
+            _loss_tracker(model).update_state(loss, sample_weight=size)
+            model.compute_metrics(pixels, targets, logits)
+
+        def body(start: tf.Tensor) -> tuple[tf.Tensor]:
+            step(start, batch_size)
+            return (start + batch_size,)
+
+        if whole:
+            tf.while_loop(lambda start: start < whole, body, (tf.constant(0),))
+        if rest:
+            step(tf.constant(whole), rest)
+
+    return program
+
+
+def _block_specs(length: int) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec([length], tf.int32), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.bool)]
+
+
+def _loss_tracker(model: keras.Model) -> Any:
+    return next(metric for metric in model.metrics if metric.name == "loss")
+
+
+def _block_steps(model: keras.Model, batch_size: int, compiled: str) -> int:
+    if compiled == GRAPH:
+        return CONVOLUTION_BLOCK_STEPS
+    return math.ceil(BLOCK_FLOP / (6 * model.count_params() * batch_size))
+
+
+def _is_slow_in_xla(layer: keras.layers.Layer) -> bool:
+    if "Conv" in type(layer).__name__ or isinstance(layer, keras.layers.RNN):
+        return True
+    return bool(random_states(layer)) and not hasattr(layer, "layers") and not dropout.is_dropout(layer)

@@ -1,0 +1,78 @@
+"""Whether a model that a caller built is one that the pipeline trains: float pixels in, logits out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from experiment.data.arrays import Examples
+from experiment.training.batches import input_shape
+from experiment.training.trainer import prepare
+
+EXAMPLES = 8
+PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
+
+
+def check_model(model: Any, examples: Examples, classes: int) -> None:
+    """Refuse a model that would train to something else than what is recorded of it.
+
+    Args:
+        model: what ``build_model`` returned.
+        examples: some of them are run through the model.
+        classes: how many logits there should be.
+
+    Raises:
+        ValueError: no Keras model, compiled already, of another input or output, or one that returns
+            probabilities instead of logits.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"build_model returned {type(model).__name__}: should be an uncompiled keras.Model")
+    if model.compiled:
+        raise ValueError(
+            "build_model returned a compiled model: the parameters optimizer, initial-lr, decay-steps, "
+            "decay-rate and label-smoothing compile it; leave out compile() and set those"
+        )
+    few = examples.take(slice(EXAMPLES))
+    _check_input(model, few)
+    outputs = model(prepare(model, few, classes)[0], training=False)
+    shape = getattr(outputs, "shape", None)
+    if shape is None or tuple(shape) != (len(few), classes):
+        found = f"shape {[None, *shape[1:]]}" if shape else f"a {type(outputs).__name__}"
+        raise ValueError(
+            f"build_model's model has outputs of {found}: should be one tensor of logits, "
+            f"[None, {classes}] for {classes} classes; end in Dense({classes})"
+        )
+    if reason := _probabilities(model, np.asarray(outputs, np.float64)):
+        raise ValueError(
+            f"build_model's model returns probabilities ({reason}): the loss takes logits, and would apply "
+            f"softmax twice; end in Dense({classes}) without an activation"
+        )
+
+
+def _check_input(model: keras.Model, examples: Examples) -> None:
+    declared = getattr(model, "input_shape", None) if model.built else None
+    if declared is None:
+        return
+    images = examples.images.shape[1:]
+    asked = f"should be one of {math.prod(images)} values, as images {list(images)} have"
+    if isinstance(declared, (list, dict)):
+        raise ValueError(f"build_model's model has {len(declared)} inputs: {asked}")
+    shape = input_shape(model, examples)
+    if None in shape or math.prod(shape) != math.prod(images):
+        raise ValueError(f"build_model's model has an input of {list(shape)}: {asked}")
+
+
+def _probabilities(model: keras.Model, outputs: np.ndarray) -> str:
+    """Say why a model's outputs float [N, classes] must be probabilities; '' where they need not be."""
+    last: Any = model
+    while getattr(last, "outputs", None) and last.layers:  # a subclassed model's last layer may be any
+        last = last.layers[-1]
+    activation = getattr(getattr(last, "activation", None), "__name__", "")
+    if isinstance(last, keras.layers.Softmax) or activation in PROBABILITIES:
+        return f"its last layer is {last.name}, {activation or 'softmax'}"
+    if outputs.shape[1] > 1 and (outputs >= 0).all() and np.allclose(outputs.sum(1), 1, atol=1e-2):
+        return "they are positive and sum to 1"
+    return ""

@@ -1,0 +1,151 @@
+"""Compiled functions over a model's variables, shared by models that differ in values alone.
+
+Compiling an epoch takes seconds. What changes between runs of one network, such as rates, seed, data and
+weights, is an input of its program: a second run in the same process, a sweep's trial say, compiles nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from experiment.training import dropout
+
+KEPT = 4
+_SCHEDULE = ("initial_learning_rate", "decay_steps", "decay_rate")
+_programs: dict[str, Program] = {}
+
+
+def walk(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the layers of a model, those of nested models included."""
+    for layer in model.layers:
+        yield layer
+        if hasattr(layer, "layers"):
+            yield from walk(layer)
+
+
+class Program:
+    """A compiled function that reads and changes the variables of the model that it was built with.
+
+    For another model of the same architecture, values are copied to those variables and back again.
+    """
+
+    def __init__(self, model: keras.Model, function: Callable[..., Any]) -> None:
+        self._variables = _variables(model)
+        self._function = function
+
+    def __call__(self, model: keras.Model, *arguments: Any) -> Any:
+        """Run on the variables of ``model``."""
+        own = _variables(model)
+        borrowed = any(one is not other for one, other in zip(own, self._variables, strict=True))
+        if borrowed:
+            _copy(own, self._variables)
+        result = self._function(*arguments)
+        if borrowed:
+            _copy(self._variables, own)
+        return result
+
+
+def shared_program(model: keras.Model, setting: Any, build: Callable[[], Callable[..., Any]]) -> Program:
+    """Return the program of an equal model and ``setting``, or what ``build`` returns, kept for the next.
+
+    Args:
+        model: built, compiled, its metrics and optimizer built.
+        setting: all else that the program depends on, which JSON can hold; None: it can't be said.
+        build: called for the function if there is none yet; a model with code of the user's own has a
+            program of its own.
+    """
+    key = _key(model, setting)
+    program = _programs.pop(key, None) or Program(model, build())
+    if key:
+        _programs[key] = program
+        for oldest in list(_programs)[:-KEPT]:
+            del _programs[oldest]
+    return program
+
+
+def values(model: keras.Model, seed: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return what ``given`` takes: float32 [3] of the schedule, float32 [Dropout layers], int32 seed."""
+    schedule = _schedule(model)
+    rates = [getattr(schedule, name) for name in _SCHEDULE] if schedule else [0] * len(_SCHEDULE)
+    return (
+        tf.constant(rates, tf.float32),  # as TensorFlow reads the schedule's Python numbers itself
+        tf.constant([layer.rate for layer in walk(model) if dropout.is_dropout(layer)], tf.float32),
+        tf.constant(seed, tf.int32),
+    )
+
+
+@contextlib.contextmanager
+def given(
+    model: keras.Model, schedule_values: tf.Tensor, rates: tf.Tensor, seed: tf.Tensor, algorithm: str
+) -> Iterator[None]:
+    """While a program is traced, let the schedule and the Dropout layers use its inputs for their values."""
+    schedule, layers = _schedule(model), [layer for layer in walk(model) if dropout.is_dropout(layer)]
+    before = {name: getattr(schedule, name) for name in _SCHEDULE} if schedule else {}
+    for number, name in enumerate(before):
+        setattr(schedule, name, schedule_values[number])
+    for number, layer in enumerate(layers):
+        layer.call = dropout.masked_call(
+            layer, rates[number], seed, number, model.optimizer.iterations, algorithm
+        )
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.call
+        for name, value in before.items():
+            setattr(schedule, name, value)
+
+
+def _schedule(model: keras.Model) -> Any:
+    """Return the optimizer's decay schedule, which Keras keeps to itself; None where there is another."""
+    schedule = getattr(model.optimizer, "_learning_rate", None)
+    return schedule if isinstance(schedule, keras.optimizers.schedules.ExponentialDecay) else None
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    return [*model.variables, *model.optimizer.variables, *metrics]
+
+
+def _copy(sources: list[Any], targets: list[Any]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.assign(source.value)
+
+
+def _key(model: keras.Model, setting: Any) -> str:
+    """Describe what a program depends on; '' for a model whose configuration does not say it all."""
+    layers = [model, *walk(model)]
+    stock = [type(layer).__module__.startswith("keras.") for layer in layers]
+    if setting is None or not all(stock) or any(isinstance(layer, keras.layers.Lambda) for layer in layers):
+        return ""
+    names = {layer.name: f"layer {number}" for number, layer in enumerate(layers)}
+    try:
+        described = [model.get_config(), model.get_compile_config(), setting, keras.config.floatx()]
+        return json.dumps(_without_values(described, names), sort_keys=True)
+    except (TypeError, ValueError, NotImplementedError):
+        return ""
+
+
+def _without_values(described: Any, names: dict[str, str]) -> Any:
+    """Leave out of a configuration what programs take as inputs, and the names that Keras numbers."""
+    if isinstance(described, dict):
+        kind, described = described.get("class_name"), dict(described)
+        if kind == "ExponentialDecay":
+            described["config"] = "inputs"
+        elif kind == "Dropout":
+            described["config"] |= {"rate": dropout.precision(described["config"]["rate"])}
+        return {
+            key: names.get(value) if key == "name" else _without_values(value, names)
+            for key, value in described.items()
+        }
+    if isinstance(described, (list, tuple)):
+        if len(described) == 3 and isinstance(described[0], str):  # a reference: layer, call, output
+            return [names.get(described[0], described[0]), *described[1:]]
+        return [_without_values(each, names) for each in described]
+    return described

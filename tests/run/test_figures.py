@@ -1,0 +1,70 @@
+"""Figures: names in any script, with whatever fonts there are, and never a warning."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiment.run import figures
+
+NAMES = ("猫", "狗", "cat")
+
+
+class Recorder:
+    """Takes the place of an experiment: keeps the names of images."""
+
+    def __init__(self):
+        self.images = []
+
+    def log_image(self, path, name):
+        assert Path(path).is_file()
+        self.images.append(name)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_names_that_no_font_has_become_numbers_without_a_warning(tmp_path, monkeypatch, channels):
+    monkeypatch.setattr(figures, "_families", lambda _: ["DejaVu Sans"])
+    assert figures._drawable(NAMES) == ["class 0", "class 1", "cat"]
+    images, labels = np.zeros((6, 8, 8, channels), np.uint8), np.arange(6) % 3
+    experiment = Recorder()
+    figures.log_samples(experiment, tmp_path / "samples.png", images, labels, NAMES)
+    probabilities = np.eye(3)[(labels + 1) % 3]
+    figures.log_mistakes(experiment, tmp_path / "mistakes.png", images, labels, probabilities, NAMES)
+    assert experiment.images == ["samples.png", "mistakes.png"]
+
+
+def test_names_that_a_font_has_are_drawn_as_they_are():
+    assert figures._drawable(("café", "Ankle boot", "T-shirt/top", "Привет")) == [
+        *("café", "Ankle boot", "T-shirt/top", "Привет")
+    ]
+
+
+def test_another_installed_font_is_taken_for_what_the_usual_one_lacks(monkeypatch):
+    monkeypatch.setattr(figures, "_has_glyphs", lambda families, _: "Noto Sans CJK" in families)
+    monkeypatch.setattr(figures, "_WIDE_FONTS", figures.re.compile("DejaVu Sans Mono|Noto Sans CJK"))
+    from matplotlib import font_manager
+
+    entry = font_manager.FontEntry(name="Noto Sans CJK")
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist, entry])
+    assert figures._families("猫") == ["DejaVu Sans", "Noto Sans CJK"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("animals", "household", "$5 {and} $6"), ("a class of a very long name", "MMMMMMMMMMMMMMMM", "狗" * 20)],
+)
+def test_captions_of_neighbouring_images_do_not_overlap(tmp_path, monkeypatch, names):
+    drawn = []
+    monkeypatch.setattr(figures, "_log_figure", lambda *arguments: drawn.append(arguments[-1]))
+    images, labels = np.zeros((20, 28, 28, 1), np.uint8), np.arange(20) % 3
+    probabilities = np.eye(3)[(labels + 1) % 3]
+    figures.log_samples(Recorder(), tmp_path / "samples.png", images, labels, names)
+    figures.log_mistakes(Recorder(), tmp_path / "mistakes.png", images, labels, probabilities, names)
+    for figure in drawn:
+        figure.savefig(tmp_path / "drawn.png")
+        texts = figure.axes[0].texts
+        first_row = [text for text in texts if text.get_position()[1] == texts[0].get_position()[1]]
+        boxes = [text.get_window_extent() for text in first_row]
+        assert len(boxes) == 10
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

@@ -1,0 +1,67 @@
+"""A run without TensorFlow: all that a training process tells run directory and tracker, in little time.
+
+python -m tests.support.writer RUNS MODE EPOCHS SECONDS_AN_EPOCH
+"""
+
+import dataclasses
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from experiment.comet import tracker as tracking
+from experiment.run.lifecycle import Interrupted, recorded
+from experiment.store.directory import MetricsJournal, Point, RunDirectory
+from experiment.system.console import Console
+from experiment.system.parser import leave
+
+PARAMS = {"batch-size": 128, "optimizer": "adam", "initial-lr": 0.01, "note": "数字 \U0001f600"}
+STEPS = 5
+
+
+def say(what: str) -> None:
+    """Print a line with the time of a clock that all processes share, seconds."""
+    print(json.dumps({"what": what, "at": time.monotonic()}), flush=True)
+
+
+def write(runs: Path, mode: str, epochs: int, seconds: float) -> None:
+    """Write a run of epochs that take so many seconds each."""
+    directory = RunDirectory(runs / tracking.new_key())
+    directory.create()
+    where = tracking.destination("a writer", ["tag"], None, None)
+    say("starting")
+    with recorded(directory, where, mode, PARAMS, {"dataset": {"name": "none"}}, Console()) as tracker:
+        say("started")
+        parameters = tracking.LoggedParameters(tracker, PARAMS)
+        for name in PARAMS:
+            parameters.get_parameter(name)
+        journal = MetricsJournal(directory.metrics_file)
+        for epoch in range(1, epochs + 1):
+            points = [
+                Point(name, value / step, step, epoch, time.time())
+                for step in range((epoch - 1) * STEPS + 1, epoch * STEPS + 1)
+                for name, value in (("loss", 1.0), ("accuracy", 0.5))
+            ]
+            for point in journal.append(points):
+                tracker.log_metric(point.name, point.value, step=point.step, epoch=point.epoch)
+            tracker.log_asset_data(
+                json.dumps([dataclasses.asdict(p) for p in points]), f"{epoch}.json", step=0
+            )
+            say(f"epoch {epoch}")
+            time.sleep(seconds)
+        say("done")
+
+
+if __name__ == "__main__":
+
+    def interrupt(number: int, frame: object) -> None:
+        """End in order."""
+        raise Interrupted(number)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        write(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    except Interrupted:
+        leave(143)
+    leave(0)

@@ -1,0 +1,100 @@
+"""Keras' own settings, in the environment, in keras.json or in the caller's process, never spoil a run."""
+
+import json
+from pathlib import Path
+
+import keras
+import pytest
+
+from experiment.run.story import Options, train_and_evaluate
+from experiment.system import keras_settings
+from params.spec import Params
+from tests.conftest import run_python, run_train
+
+SHOW = """
+import experiment
+from experiment.system import keras_settings
+keras_settings.check()
+keras = keras_settings.import_keras()
+config = keras.config
+print(config.backend(), config.floatx(), config.dtype_policy().name, config.image_data_format())
+print(config.max_epochs(), config.max_steps_per_epoch())
+"""
+FOREIGN = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 1e-3}
+
+
+def test_settings_of_the_environment_and_of_keras_json_are_put_right(tmp_path):
+    (tmp_path / "keras.json").write_text(json.dumps(FOREIGN | {"nnx_enabled": True}))
+    variables = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorfow", "KERAS_MAX_EPOCHS": "one"}
+    done = run_python("-c", SHOW, cwd=tmp_path, **variables)
+    assert done.stdout.split("\n")[:2] == ["tensorflow float32 float32 channels_last", "None None"], (
+        done.stderr
+    )
+
+
+def test_a_run_trains_whatever_keras_json_says(digits_file, tmp_path):
+    home = tmp_path / ".keras"
+    home.mkdir()
+    (home / "keras.json").write_text(json.dumps(FOREIGN))
+    arguments = ("--model", "cnn", "--filters", "2", "--epochs", "1", "--mode", "disabled", "--json")
+    variables = {"HOME": str(tmp_path), "KERAS_BACKEND": "torch", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
+    done = run_train("--dataset", digits_file, *arguments, cwd=tmp_path, **variables)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"floatx": "float8"}', "floatx = 'float8': should be one of ('float16', 'float32', 'float64')"),
+        ('{"image_data_format": 3}', "image_data_format = 3: should be one of"),
+        ('{"epsilon": 1}', "epsilon = 1: should be a float"),
+        ("[]", "holds no JSON object"),
+    ],
+)
+def test_a_keras_json_that_keras_cannot_read_refuses_the_run(tmp_path, digits_file, text, said):
+    (tmp_path / "keras.json").write_text(text)
+    done = run_train("--dataset", digits_file, cwd=tmp_path, KERAS_HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert f"{tmp_path / 'keras.json'}" in done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("text", [None, "", "{", '{"floatx": "float16"}'])
+def test_a_keras_json_that_keras_reads_or_passes_over_is_no_obstacle(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delitem(keras_settings.sys.modules, "keras")
+    if text is not None:
+        (tmp_path / "keras.json").write_text(text)
+    keras_settings.check()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "usual"),
+    [("floatx", "float16", "float32"), ("image_data_format", "channels_first", "channels_last")]
+    + [("max_epochs", 1, None), ("max_steps_per_epoch", 5, None)],
+)
+def test_a_callers_keras_with_other_settings_is_refused_before_anything_is_written(
+    digits, setting, value, usual
+):
+    change = getattr(keras.config, f"set_{setting}")
+    change(value)
+    try:
+        with pytest.raises(
+            ValueError, match=rf"keras.config.{setting}\(\) = {value!r} in this process"
+        ) as told:
+            train_and_evaluate(Params(), dataset=digits, options=Options(mode="disabled", quiet=True))
+    finally:
+        change(usual)
+    assert f"call keras.config.set_{setting}({usual!r}) before" in str(told.value)
+    assert not Path("runs").exists()
+
+
+def test_a_callers_keras_on_another_backend_is_refused(monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(
+        ValueError, match=r"backend\(\) = 'jax' in this process.* import experiment before keras"
+    ):
+        keras_settings.check()

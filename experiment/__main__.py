@@ -12,6 +12,7 @@ from typing import Any
 from experiment.commands import compare as compare_command
 from experiment.commands import list_show as listing
 from experiment.commands import models as model_commands
+from experiment.errors import UserError
 from experiment.store.directory import RUNNING, DamagedFile, RunDirectory, read_run
 from experiment.store.find import Runs, list_runs
 from experiment.system import streams
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     try:
         return options.run_command(options)
-    except ValueError as error:
+    except UserError as error:
         parser.error(str(error))
 
 
@@ -54,7 +55,7 @@ def recover_command(options: argparse.Namespace) -> int:
     for directory in chosen:
         try:
             missing = archives.recover(directory)
-        except ValueError as error:
+        except UserError as error:
             problems += _leave_out(error, options)
             continue
         results.append({"key": directory.key, "archive": str(directory.archive), "missing": missing})
@@ -145,7 +146,7 @@ def _chosen(
     Of runs that cannot be read --all prints and returns a sentence each.
     """
     if bool(options.run) == options.all:
-        raise ValueError("name runs, or give --all")
+        raise UserError("name runs, or give --all")
     if options.run:
         runs = Runs(options.runs)
         return [runs.find(run) for run in options.run], []
@@ -154,7 +155,7 @@ def _chosen(
     for directory in map(RunDirectory, list_runs(options.runs)):
         try:
             chosen += [directory] if not directory.is_alive() and needs(directory) else []
-        except ValueError as error:
+        except UserError as error:
             problems += _leave_out(error, options)
     return chosen, problems
 

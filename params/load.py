@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from experiment.errors import UserError
 from params.spec import SYNONYMS, Params, condition, parameter_name
 from params.words import allowed, did_you_mean, refusal
 
@@ -26,7 +27,7 @@ def load_params(file: str | Path | None = None, flags: Mapping[str, str] | None 
         flags: parameter names (with hyphens) to the text given on the command line.
 
     Raises:
-        ValueError: one sentence that names the parameter or file, the value and what is allowed.
+        UserError: one sentence that names the parameter or file, the value and what is allowed.
     """
     values = dict(read_params(file)) if file is not None else {}
     values.update({name: _parse_flag(name, text) for name, text in (flags or {}).items()})
@@ -37,11 +38,11 @@ def check_params(values: Mapping[str, Any]) -> Params:
     """Check parameters given by their names with hyphens.
 
     Raises:
-        ValueError: one sentence that names the parameter, its value and what is allowed.
+        UserError: one sentence that names the parameter, its value and what is allowed.
     """
     for name in values:
         if name not in NAMES:
-            raise ValueError(unknown_name(name, "parameter"))
+            raise UserError(unknown_name(name, "parameter"))
     return Params(**values)
 
 
@@ -60,24 +61,24 @@ def read_params(file: str | Path) -> dict[str, Any]:
     """Read a TOML parameter file, or one of ``params/`` by its bare name.
 
     Raises:
-        ValueError: the file is missing or is not TOML.
+        UserError: the file is missing or is not TOML.
     """
     path = Path(file)
     if not path.suffix and not os.path.exists(path):
         path = FOLDER / f"{path.name}.toml"
         if not os.path.isfile(path):
             known = ", ".join(sorted(found.stem for found in FOLDER.glob("*.toml")))
-            raise ValueError(
+            raise UserError(
                 f"no parameter file is named '{file}': give a TOML file's path, or one of {known}"
             )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError(f"parameter file '{file}' does not exist") from None
+        raise UserError(f"parameter file '{file}' does not exist") from None
     except OSError as error:
-        raise ValueError(f"parameter file '{file}' cannot be read: {error.strerror}") from None
+        raise UserError(f"parameter file '{file}' cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"parameter file '{file}' is not valid TOML: {error}") from None
+        raise UserError(f"parameter file '{file}' is not valid TOML: {error}") from None
 
 
 def write_params(params: Params, path: Path) -> None:
@@ -102,4 +103,4 @@ def _parse_flag(name: str, text: str) -> Any:
         return TypeAdapter(annotation).validate_strings(text)
     except ValidationError:
         rule = f"should be {allowed(annotation, field.metadata)}"
-        raise ValueError(refusal(name, text, rule)) from None
+        raise UserError(refusal(name, text, rule)) from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from experiment.errors import UserError
 from params.words import did_you_mean, sentence
 
 
@@ -101,7 +102,7 @@ class Params(BaseModel):
     """The parameters of one run; everything that changes its result, and nothing else.
 
     Raises:
-        ValueError: one sentence that names the parameter, its value and what is allowed.
+        UserError: one sentence that names the parameter, its value and what is allowed.
     """
 
     model_config = ConfigDict(
@@ -117,8 +118,8 @@ class Params(BaseModel):
                 details = error.errors()[0]
                 name = str(details["loc"][0])
                 if details["type"] == "extra_forbidden":
-                    raise ValueError(_unknown_argument(name)) from None
-                raise ValueError(sentence(type(self), details, parameter_name(name))) from None
+                    raise UserError(_unknown_argument(name)) from None
+                raise UserError(sentence(type(self), details, parameter_name(name))) from None
 
     # Data
     dataset: Annotated[

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from experiment.comet import tracker as tracking
+from experiment.errors import UserError
 from experiment.evaluation.predictions import Predictions, read_predictions
 from experiment.store.archive_reader import PREDICTIONS, UNKNOWN, facts_from_others
 from experiment.store.curves import collect_curves, points_of, summarize_curves
@@ -30,13 +31,13 @@ class Server:
         place: what is asked for, as sentences name it: WORKSPACE/PROJECT, or a run's key.
 
     Raises:
-        ValueError: there is no API key, or the server's address is none.
+        UserError: there is no API key, or the server's address is none.
     """
 
     def __init__(self, place: str) -> None:
         key = tracking.api_key()
         if not key:
-            raise ValueError(
+            raise UserError(
                 f"to look for '{place}' in Comet an API key is needed and none is set: put COMET_API_KEY=… "
                 "into .env (see .env.example)"
             )
@@ -49,7 +50,7 @@ class Server:
         """Return what a function that makes one request returns; a throttled one is repeated.
 
         Raises:
-            ValueError: the key or the place is refused, or Comet does not answer.
+            UserError: the key or the place is refused, or Comet does not answer.
         """
         for _ in range(RETRIES):
             self._requests += 1
@@ -60,9 +61,9 @@ class Server:
             except Exception as error:  # the SDK raises its own, requests' and everett's errors alike
                 response = getattr(error, "response", None)
                 if getattr(response, "status_code", None) != 429:
-                    raise ValueError(self._sentence(error)) from None
+                    raise UserError(self._sentence(error)) from None
                 self._wait(response)
-        raise ValueError("Comet goes on refusing requests for their rate: try again in an hour")
+        raise UserError("Comet goes on refusing requests for their rate: try again in an hour")
 
     def _wait(self, response: Any) -> None:
         headers = response.headers
@@ -89,15 +90,15 @@ def fetch_runs(place: str, names: Sequence[str] = (), *, with_tags: bool = False
         with_tags: read their tags, one request more each.
 
     Raises:
-        ValueError: a wrong place, key or name, or no answer.
+        UserError: a wrong place, key or name, or no answer.
     """
     workspace, _, project = place.partition("/")
     if not workspace or not project or "/" in project:
-        raise ValueError(f"--online '{place}' should be WORKSPACE/PROJECT")
+        raise UserError(f"--online '{place}' should be WORKSPACE/PROJECT")
     server = Server(place)
     found = _list(server, workspace, project)
     if not found:
-        raise ValueError(f"Comet has no runs in '{place}'")
+        raise UserError(f"Comet has no runs in '{place}'")
     if names:
         found = [_choose(found, name, place) for name in names]
     return [_read(server, each, with_tags) for each in _shown(found)]
@@ -121,7 +122,7 @@ def _choose(found: Iterable[Any], name: str, place: str) -> Any:
     matching = matching or [each for each in found if each.name == name]
     if len(matching) != 1:
         several = ", ".join(each.key[:12] for each in matching)
-        raise ValueError(
+        raise UserError(
             f"run '{name}' is not unique in '{place}': {several}"
             if matching
             else f"no run '{name}' in '{place}'"

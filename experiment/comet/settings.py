@@ -8,6 +8,7 @@ import re
 import urllib.parse
 from typing import Any
 
+from experiment.errors import UserError
 from experiment.system.environment import read_environment
 
 # Read by the SDK when it's imported. Its automatic logging sends 315 parameter messages beside 9 real ones,
@@ -42,7 +43,7 @@ def import_comet() -> Any:
     """Import the SDK with its automatic logging off and its patience bounded.
 
     Raises:
-        ValueError: what it is configured with cannot be read.
+        UserError: what it is configured with cannot be read.
     """
     read_environment()
     os.environ.update(_SWITCHES)
@@ -58,7 +59,7 @@ def import_comet() -> Any:
             config[name]
     except InvalidValueError as error:  # its message quotes the value
         name = "_".join([*(error.namespace or []), error.key]).upper()
-        raise ValueError(f"{name} is set to a value of the wrong type: see Comet's documentation") from None
+        raise UserError(f"{name} is set to a value of the wrong type: see Comet's documentation") from None
     return comet_ml
 
 
@@ -73,7 +74,7 @@ def server_address() -> str:
     """Return the URL of Comet's server as the SDK is configured with it, with a slash at its end.
 
     Raises:
-        ValueError: it is no URL, or the API key is damaged.
+        UserError: it is no URL, or the API key is damaged.
     """
     config = import_comet().config
     _check_address(str(config.get_comet_url_override(None)).strip())
@@ -81,7 +82,7 @@ def server_address() -> str:
         config.get_api_key(None, config.get_config())  # an installation's key may name its server
         return config.get_backend_address()
     except Exception as error:  # what follows the key's asterisk is neither base64 nor JSON
-        raise ValueError(
+        raise UserError(
             f"COMET_API_KEY is damaged ({type(error).__name__}): copy it from Comet again"
         ) from None
 
@@ -95,4 +96,4 @@ def _check_address(given: str) -> None:
         pass
     shown = given.rpartition("@")[2]  # without name and password
     likely = f"https://{shown}" if re.match(r"[\w.-]+(:\d+)?(/|$)", shown) else "https://HOST/clientlib/"
-    raise ValueError(f"COMET_URL_OVERRIDE = '{shown}' is no URL of a server: give one such as {likely}")
+    raise UserError(f"COMET_URL_OVERRIDE = '{shown}' is no URL of a server: give one such as {likely}")

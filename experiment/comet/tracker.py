@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.comet.settings import api_key, import_comet, server_address
+from experiment.errors import UserError
 from experiment.system.parser import command_on
 
 AUTO, ONLINE, OFFLINE, DISABLED = MODES = ("auto", "online", "offline", "disabled")
@@ -113,13 +114,13 @@ def resolve_mode(mode: str) -> str:
     """Turn ``auto`` into online where an API key is configured, else offline.
 
     Raises:
-        ValueError: online without an API key, or with an address that is none.
+        UserError: online without an API key, or with an address that is none.
     """
     if mode == AUTO:
         mode = ONLINE if api_key() else OFFLINE
     if mode == ONLINE:
         if not api_key():
-            raise ValueError(NO_KEY)
+            raise UserError(NO_KEY)
         server_address()
     return mode
 
@@ -128,11 +129,11 @@ def destination(name: str, tags: Sequence[str], workspace: str | None, project: 
     """Complete a destination from what the SDK is configured with.
 
     Raises:
-        ValueError: a name or tag is longer than NAME_CHARACTERS: it would be cut somewhere on its way.
+        UserError: a name or tag is longer than NAME_CHARACTERS: it would be cut somewhere on its way.
     """
     for kind, text in (("name", name), *(("tag", tag) for tag in tags)):
         if len(text) > NAME_CHARACTERS:
-            raise ValueError(
+            raise UserError(
                 f"{kind} = '{text[:20]}…' has {len(text)} characters; at most {NAME_CHARACTERS} are allowed"
             )
     config = import_comet().config.get_config()

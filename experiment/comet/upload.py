@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from experiment.comet import tracker as tracking
+from experiment.errors import UserError
 from experiment.store import archive_writer as archives
 from experiment.store.directory import DamagedFile, RunDirectory, read_json, read_run, write_json
 from experiment.store.files import Schema, Seconds
@@ -67,25 +68,25 @@ def upload(
         its ``url`` is the run's page, which ``run.json`` then names, too.
 
     Raises:
-        ValueError: the run is alive, damaged, was not tracked, or cannot be written to; or there is no API
+        UserError: the run is alive, damaged, was not tracked, or cannot be written to; or there is no API
             key or no answer from Comet.
     """
     with directory.exclusive():
         run = read_run(directory.path)
         if run["mode"] == tracking.DISABLED:
-            raise ValueError(f"run {directory.key[:12]} was not tracked (--mode disabled): nothing to upload")
+            raise UserError(f"run {directory.key[:12]} was not tracked (--mode disabled): nothing to upload")
         if archives.check_archive(directory.archive):
             try:
                 archives.build_archive(directory)
             except OSError as error:
                 reason = error.strerror or error
-                raise ValueError(f"'{directory.archive}' cannot be written: {reason}") from None
+                raise UserError(f"'{directory.archive}' cannot be written: {reason}") from None
         messages = list(archives.archived_messages(directory.archive))
         try:
             with FileLock(_sending(directory), timeout=SENDER_SECONDS):
                 has = _fetch(directory.key)
         except Timeout:
-            raise ValueError(f"run {directory.key[:12]} is being sent by another process") from None
+            raise UserError(f"run {directory.key[:12]} is being sent by another process") from None
         missing = _missing(messages, has, directory.archive)
         if missing or has is None:
             say(f"run {directory.key[:12]}: sending {len(missing)} of {len(messages)} messages")
@@ -104,7 +105,7 @@ def verify(directory: RunDirectory, seconds: float) -> dict[str, Any]:
     Comet may show things seconds after it took them: it is asked until nothing is missing or time is up.
 
     Raises:
-        ValueError: Comet does not answer.
+        UserError: Comet does not answer.
     """
     messages = list(archives.archived_messages(directory.archive))
     return _write_ledger(directory, messages, *_wait_until_there(directory, messages, seconds))
@@ -164,10 +165,10 @@ def _fetch(key: str) -> Holdings | None:
     """Read back what Comet has of a run; None where it has no such run.
 
     Raises:
-        ValueError: there is no API key, it or the server's address is wrong, or Comet does not answer.
+        UserError: there is no API key, it or the server's address is wrong, or Comet does not answer.
     """
     if not tracking.api_key():
-        raise ValueError(
+        raise UserError(
             tracking.NO_KEY.replace("mode = 'online'", "upload").replace(", or take --mode offline", "")
         )
     comet_ml = tracking.import_comet()
@@ -189,7 +190,7 @@ def _fetch(key: str) -> Holdings | None:
         )
     except Exception as error:  # the SDK raises its own, requests' and everett's errors alike
         reason = "refuses the API key" if type(error).__name__ in _KEY_ERRORS else "cannot be read"
-        raise ValueError(f"Comet {reason} ({type(error).__name__})") from None
+        raise UserError(f"Comet {reason} ({type(error).__name__})") from None
 
 
 _KEY_ERRORS = ("Unauthorized", "InvalidAPIKey", "InvalidRestAPIKey")
@@ -294,7 +295,7 @@ def _wait_until_there(
     """Read back until nothing is missing or time is up; return what is missing then, and what is there.
 
     Raises:
-        ValueError: Comet did not answer, up to the end.
+        UserError: Comet did not answer, up to the end.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -303,7 +304,7 @@ def _wait_until_there(
             missing = _missing(messages, has, directory.archive)
             if not missing or time.monotonic() > deadline:
                 return missing, has
-        except ValueError:
+        except UserError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(2)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiment.commands.list_show import read_runs
+from experiment.errors import UserError
 from experiment.store.directory import DamagedFile, RunRecord
 from experiment.store.find import Runs
 from experiment.system import streams
@@ -90,7 +91,7 @@ def _load_with_online(names: Sequence[str], options: argparse.Namespace, runs: R
             found[name] = compare.load_run(name, runs)
         except DamagedFile:
             raise
-        except ValueError:
+        except UserError:
             if os.path.exists(name):
                 raise
     elsewhere = [name for name in names if name not in found]

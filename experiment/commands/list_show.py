@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from experiment.errors import UserError
 from experiment.store.curves import results_of
 from experiment.store.directory import RUNNING, RunDirectory, RunRecord, plain_json, read_record
 from experiment.store.find import find_run, list_runs
@@ -48,7 +49,7 @@ def read_records(paths: Iterable[Path]) -> tuple[list[RunRecord], list[str]]:
     for path in paths:
         try:
             records.append(read_record(path))
-        except ValueError as error:
+        except UserError as error:
             problems.append(f"left out: {error}")
     return records, problems
 

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from experiment.errors import UserError
 from experiment.store.find import find_run
 from experiment.system import keras_settings, streams
 from experiment.system.console import Console, without_stderr
@@ -31,7 +32,7 @@ def inspect_command(options: argparse.Namespace) -> int:
     if array_report.is_array_set(options.folder):
         return array_report.inspect(options.folder, options.json)
     if not options.folder or not os.path.isdir(options.folder):
-        raise ValueError(f"'{printable(options.folder)}' is no folder")
+        raise UserError(f"'{printable(options.folder)}' is no folder")
     flags = {"image-size": options.image_size, "channels": options.channels}
     params = load_params(flags={name: text for name, text in flags.items() if text is not None})
     with Console(options.json).counting() as progress:
@@ -45,7 +46,7 @@ def inspect_command(options: argparse.Namespace) -> int:
         values["validation"] = "folder" if arrays.validation else "test"
         try:
             split = data.split_arrays(arrays, values.__getitem__)
-        except ValueError as error:
+        except UserError as error:
             wrong = [str(error)]
     if options.json:
         streams.print_json(image_report.facts(inspection, split))
@@ -67,7 +68,7 @@ def predict_arguments(parser: argparse.ArgumentParser) -> None:
 def predict_command(options: argparse.Namespace) -> int:
     """Classify pictures; what is wrong with one does not stop the others."""
     if options.top < 1:
-        raise ValueError(f"top = {options.top}: should be 1 or more")
+        raise UserError(f"top = {options.top}: should be 1 or more")
     from experiment.store.bundle import FILE, read_bundle
 
     run = options.run
@@ -83,7 +84,7 @@ def predict_command(options: argparse.Namespace) -> int:
         left = ", ".join(f"{printable(name)} {count}" for name, count in sorted(droppings.items()))
         print(f"notice: what systems leave is left out: {left}", file=sys.stderr)
     if not files:
-        raise ValueError(f"no picture in {', '.join(map(printable, options.images))}")
+        raise UserError(f"no picture in {', '.join(map(printable, options.images))}")
     results = []
     for result in predict.classify(predict.load_model(folder, bundle), bundle, files, options.top):
         results.append(result)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiment.commands.train_options import build_parser, check_together, typed
+from experiment.errors import UserError
 from experiment.system import streams
 from experiment.system.environment import read_environment
 from experiment.system.parser import command_in, leave
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
         if options.sweep:
             return _sweep(load_params(options.params, flags), options)
         return _train(load_params(options.params, flags), options)
-    except ValueError as error:
+    except UserError as error:
         parser.error(str(error))
 
 
@@ -64,24 +65,24 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
 
     directory = find_run(Path(options.runs), options.resume)
     if changed := sorted({*flags, *(["params"] if options.params else [])} - {"epochs"}):
-        raise ValueError(f"--{changed[0]}: a resumed run keeps its parameters; only more --epochs is allowed")
+        raise UserError(f"--{changed[0]}: a resumed run keeps its parameters; only more --epochs is allowed")
     record = read_record(directory.path)
     demand(record.run, f"'{directory.run_file}'", *RESUMABLE)
     demand(record.params, f"'{directory.params_file}'", "epochs")
     if "model" not in record.params or record.params.get("dataset") == "arrays":
-        raise ValueError(
+        raise UserError(
             f"run {directory.key[:12]} cannot go on from here: a program gave it its own model or arrays; "
             "there, train_and_evaluate(…, resume=RunDirectory(Path(…))) goes on"
         )
     mode = "disabled" if record.mode == "disabled" else "offline"
     if options.mode not in ("auto", mode):
-        raise ValueError(
+        raise UserError(
             f"--mode {options.mode}: this run goes on {mode}; upload sends later what Comet lacks"
         )
     try:
         params = check_params({**record.params, "dataset": record.run["dataset"]["source"]})
-    except ValueError as error:
-        raise ValueError(f"'{directory.params_file}': {error}") from None
+    except UserError as error:
+        raise UserError(f"'{directory.params_file}': {error}") from None
     if flags:
         epochs = load_params(flags={"epochs": flags["epochs"]}).epochs
         params = check_params(params.model_dump(by_alias=True, exclude_unset=True) | {"epochs": epochs})
@@ -96,7 +97,7 @@ def _original_of(run: Mapping[str, Any]) -> Original | None:
 
     try:
         return find_original(Path(), run["rerun"]["place"])
-    except ValueError as error:
+    except UserError as error:
         print(f"this rerun ends without a verdict: {error}", file=sys.stderr)
         return None
 
@@ -108,7 +109,7 @@ def _rerun(options: argparse.Namespace, flags: dict[str, str]) -> int:
     from experiment.rerun import original
 
     if options.params:
-        raise ValueError("--params: a rerun has the parameters of its original; change some by their flags")
+        raise UserError("--params: a rerun has the parameters of its original; change some by their flags")
     found = original.find_original(Path(options.runs), options.rerun)
     options.tag.append(f"rerun-of-{found.key[:12]}")
     return _train(rerun.parameters(found, flags), options, original=found)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from experiment.errors import UserError
 from experiment.system.parser import RUNS, Parser
 from params.load import NAMES
 from params.spec import SYNONYMS, Params, condition
@@ -88,11 +89,11 @@ def check_together(options: argparse.Namespace) -> None:
     """Refuse options that say nothing together.
 
     Raises:
-        ValueError: one sentence that names them.
+        UserError: one sentence that names them.
     """
     given = [name for name in ("resume", "rerun", "sweep") if getattr(options, name)]
     if len(given) > 1:
-        raise ValueError(f"--{given[0]} and --{given[1]}: give one of them")
+        raise UserError(f"--{given[0]} and --{given[1]}: give one of them")
     if options.resume:
         kept = ("name", "tag", "workspace", "project", "register")
         _refuse(options, kept, "not with --resume, as a run keeps what it began with")
@@ -108,7 +109,7 @@ def check_together(options: argparse.Namespace) -> None:
 def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
     for name in names:
         if getattr(options, name):
-            raise ValueError(f"--{name.replace('_', '-')}: {reason}")
+            raise UserError(f"--{name.replace('_', '-')}: {reason}")
 
 
 def typed(options: argparse.Namespace) -> list[str]:

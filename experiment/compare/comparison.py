@@ -12,6 +12,7 @@ from typing import Any
 from experiment.compare.directions import direction_of
 from experiment.compare.groups import Group, differing_parameters, group_runs, label_of, origin_of, plain
 from experiment.compare.pairs import Verdict, mcnemar_verdicts, welch_verdicts
+from experiment.errors import UserError
 from experiment.store.archive_reader import read_archive
 from experiment.store.curves import results_of
 from experiment.store.directory import FINISHED, RunRecord, read_record
@@ -38,7 +39,7 @@ def load_run(name: str, runs: Runs) -> RunRecord:
     """Read a run by its key, the beginning of a key, its name, its directory or its archive.
 
     Raises:
-        ValueError: it is not there or cannot be read.
+        UserError: it is not there or cannot be read.
     """
     if os.path.isfile(name):  # unlike Path's, false for a name too long to be one
         return read_archive(Path(name))
@@ -61,14 +62,14 @@ def compare_runs(
         all_params: name the parameters that agree in all runs, too.
 
     Raises:
-        ValueError: there is nothing to compare, or no run has the metric.
+        UserError: there is nothing to compare, or no run has the metric.
     """
     by_key: dict[str, RunRecord] = {}
     for record in [*records, *([baseline] if baseline else [])]:
         by_key.setdefault(record.key, record)
     unique = list(by_key.values())
     if not unique:
-        raise ValueError("there are no runs to compare")
+        raise UserError("there are no runs to compare")
     results = [results_of(record) for record in unique]
     metric = _check_metric(metric, results)
     first = next(place for place, each in enumerate(unique) if baseline is None or each.key == baseline.key)
@@ -92,7 +93,7 @@ def compare_runs(
 def _check_metric(metric: str | None, results: Sequence[Mapping[str, Any]]) -> str:
     known = sorted({name for each in results for name in _metric_names(each)})
     if metric is not None and metric not in known:
-        raise ValueError(f"metric '{metric}' is in none of the runs: they have {', '.join(known) or 'none'}")
+        raise UserError(f"metric '{metric}' is in none of the runs: they have {', '.join(known) or 'none'}")
     preferred = (METRIC, "val_accuracy", "accuracy", "test_loss", "val_loss", "loss", *known)
     return metric or next((name for name in preferred if name in known), METRIC)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from experiment.compare.directions import lower_is_better
 from experiment.compare.groups import Group, by_test_set, label_of, test_set_of
+from experiment.errors import UserError
 from experiment.evaluation import significance as statistics
 from experiment.evaluation.predictions import Predictions
 from experiment.store.directory import RunRecord
@@ -142,7 +143,7 @@ def mcnemar_verdicts(groups: Sequence[Group]) -> list[Verdict]:
 def _predictions_or_reason(record: RunRecord) -> Predictions | str:
     try:
         return record.predictions() or f"{label_of(record)} has no stored predictions"
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         return f"{label_of(record)}: {error}"
 
 

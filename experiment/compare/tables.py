@@ -12,6 +12,7 @@ from experiment.compare import answers
 from experiment.compare.comparison import Comparison
 from experiment.compare.directions import lower_is_better
 from experiment.compare.groups import test_set_of, value_of
+from experiment.errors import UserError
 from experiment.store.directory import plain_json
 from experiment.system.text_table import format_table
 
@@ -106,7 +107,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     """Write ``as_rows`` as CSV; a cell that a spreadsheet would run as a formula is quoted by an apostrophe.
 
     Raises:
-        ValueError: it cannot be written there.
+        UserError: it cannot be written there.
     """
     rows = as_rows(comparison)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -116,7 +117,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
             writer.writerow(map(_cell, names))
             writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
     except OSError as error:
-        raise ValueError(f"--csv '{path}' cannot be written: {error.strerror}") from None
+        raise UserError(f"--csv '{path}' cannot be written: {error.strerror}") from None
 
 
 def as_text(comparison: Comparison) -> str:

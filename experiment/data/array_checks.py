@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from experiment.errors import UserError
+
 CHANNELS = (1, 3)  # what figures, bundles, predict and exports handle
 SMALLEST_SIDE = 4  # pixels, as of pictures
 NEARLY_BLACK = 64  # a largest value below it leaves three quarters of the range unused
@@ -22,19 +24,19 @@ def check_images(name: str, key: str, value: Any) -> np.ndarray:
         value: uint8 [N, H, W] or [N, H, W, C], C 1 or 3, H and W 4 or more.
 
     Raises:
-        ValueError: one sentence that says what is wrong with it and what to do.
+        UserError: one sentence that says what is wrong with it and what to do.
     """
     images, where = _as_array(name, key, value), f"dataset '{name}': {key} must be"
     if images.size and images.dtype != np.uint8:
-        raise ValueError(f"{where} uint8, 0–255, not {images.dtype}{_to_bytes(key, images)}")
+        raise UserError(f"{where} uint8, 0–255, not {images.dtype}{_to_bytes(key, images)}")
     if images.ndim not in (3, 4) or not images.size:
-        raise ValueError(
+        raise UserError(
             f"{where} [N, H, W] or [N, H, W, C], not {list(images.shape)}{_to_sides(key, images)}"
         )
     if images.ndim == 4 and images.shape[3] not in CHANNELS:
-        raise ValueError(f"{where} [N, H, W, C] of 1 or 3 channels, not {_to_channels(key, images.shape)}")
+        raise UserError(f"{where} [N, H, W, C] of 1 or 3 channels, not {_to_channels(key, images.shape)}")
     if min(images.shape[1:3]) < SMALLEST_SIDE:
-        raise ValueError(
+        raise UserError(
             f"{where} [N, H, W] or [N, H, W, C] with H and W of {SMALLEST_SIDE} pixels at least, "
             f"not {list(images.shape)}{_to_sides(key, images)}"
         )
@@ -50,17 +52,17 @@ def check_labels(name: str, key: str, value: Any) -> np.ndarray:
         value: integers [N] or [N, 1], 0 to 65535.
 
     Raises:
-        ValueError: one sentence that says what is wrong with it and what to do.
+        UserError: one sentence that says what is wrong with it and what to do.
     """
     labels = _as_array(name, key, value)
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.dtype.kind not in "iu" or labels.ndim != 1 or not labels.size:
-        raise ValueError(
+        raise UserError(
             f"dataset '{name}': {key} must be integers [N], not {labels.dtype} {list(labels.shape)}"
             f"{_to_integers(key, labels)}"
         )
     if labels.min() < 0 or labels.max() > 65535:
-        raise ValueError(
+        raise UserError(
             f"dataset '{name}': {key} holds label {labels.min() if labels.min() < 0 else labels.max()}, "
             f"outside 0 to 65535: {_numbered(key)} numbers the classes from 0"
         )
@@ -71,7 +73,7 @@ def check_classes(name: str, labels: np.ndarray) -> int:
     """Return how many classes the labels of a training set, int32 [N], are of.
 
     Raises:
-        ValueError: they are fewer than two, or not 0, 1, 2, … without a gap.
+        UserError: they are fewer than two, or not 0, 1, 2, … without a gap.
     """
     classes = np.unique(labels)
     if len(classes) >= 2 and classes[-1] == len(classes) - 1:
@@ -83,7 +85,7 @@ def check_classes(name: str, labels: np.ndarray) -> int:
         advice = "count from 0, in every part: y_train - 1"
     else:
         advice = f"number the classes anew, in every part: {_numbered('y_train')}"
-    raise ValueError(
+    raise UserError(
         f"dataset '{name}': y_train's labels must be 0, 1, 2, … without a gap, not {shown}: {advice}"
     )
 
@@ -92,18 +94,18 @@ def check_content(name: str, key: str, images: np.ndarray) -> list[str]:
     """Return what is odd about the values of images uint8 [N, H, W, C].
 
     Raises:
-        ValueError: every image is blank, or nearly black as values are 0 and 1.
+        UserError: every image is blank, or nearly black as values are 0 and 1.
     """
     flat = images.reshape(len(images), -1)
     largest, smallest = flat.max(1), flat.min(1)
     blank, top = int(np.sum(largest == smallest)), int(largest.max())
     if blank == len(images):
-        raise ValueError(
+        raise UserError(
             f"dataset '{name}': every image of {key} is blank, all its pixels alike "
             f"({smallest.min()} to {top}): look at how it was made"
         )
     if top <= 1:
-        raise ValueError(
+        raise UserError(
             f"dataset '{name}': {key} holds 0 and 1 alone, nearly black in a range of 0–255: "
             f'{key} = ({key} * 255).astype("uint8"), or, if floats in 0–1 were made integers, scale those'
         )
@@ -165,7 +167,7 @@ def _as_array(name: str, key: str, value: Any) -> np.ndarray:
         return np.asarray(value)
     except Exception as error:  # ragged lists, and whatever tensors of other libraries raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"dataset '{name}': {key} cannot be made an array: {reason}") from None
+        raise UserError(f"dataset '{name}': {key} cannot be made an array: {reason}") from None
 
 
 def _to_bytes(key: str, images: np.ndarray) -> str:

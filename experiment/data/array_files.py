@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from experiment.errors import UserError
+
 IDX_FILES = {
     "x_train": "train-images-idx3-ubyte",
     "y_train": "train-labels-idx1-ubyte",
@@ -45,13 +47,13 @@ def read_npz(path: Path) -> dict[str, np.ndarray | None]:
         The arrays; None for each of another name, which is not read.
 
     Raises:
-        ValueError: it is not a readable .npz file, with what it is instead and what to do.
+        UserError: it is not a readable .npz file, with what it is instead and what to do.
     """
     refused = f"dataset '{path}' is not a readable .npz file"
     try:
         with path.open("rb") as file:
             if instead := _known_kind(path, file.read(512)):
-                raise ValueError(f"{refused}: it is {instead}")
+                raise UserError(f"{refused}: it is {instead}")
             file.seek(0)
             with np.load(file, allow_pickle=False) as stored:
                 return {key: stored[key] if key[:2] in ("x_", "y_") else None for key in stored.files}
@@ -61,7 +63,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray | None]:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "allow_pickle" in reason:  # NumPy says how to read what should not be read
             reason = f"Object arrays may run code when they are read; if you trust it, {_SAVE} of numbers"
-        raise ValueError(f"{refused}: {reason}") from None
+        raise UserError(f"{refused}: {reason}") from None
 
 
 def _known_kind(path: Path, start: bytes) -> str | None:
@@ -113,13 +115,13 @@ def read_idx_folder(folder: Path) -> dict[str, np.ndarray]:
     """Read MNIST's four IDX files, plain or gzipped, as x_train, y_train, x_test, y_test, all uint8.
 
     Raises:
-        ValueError: one is missing or damaged.
+        UserError: one is missing or damaged.
     """
     arrays = {}
     for key, file in IDX_FILES.items():
         found = find_idx_file(folder, file)
         if found is None:
-            raise ValueError(
+            raise UserError(
                 f"dataset '{folder}' has no file {file} or {file}.gz: expected MNIST's four IDX files"
             )
         arrays[key] = _read_idx(found)
@@ -133,7 +135,7 @@ def _read_idx(path: Path) -> np.ndarray:
         dimensions = content[3]
         shape = np.frombuffer(content, ">i4", dimensions, offset=4)
         if content[:3] != b"\0\0\x08":
-            raise ValueError("not an IDX file of unsigned bytes")
+            raise UserError("not an IDX file of unsigned bytes")
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
-        raise ValueError(f"dataset file '{path}' cannot be read: {error}") from None
+        raise UserError(f"dataset file '{path}' cannot be read: {error}") from None

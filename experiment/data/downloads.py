@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from experiment.data.array_files import IDX_FILES
+from experiment.errors import UserError
 
 DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 PROBE_SECONDS = 4.0
@@ -24,11 +25,11 @@ def download(name: str) -> None:
     """Let Keras download a set into its cache, if the server answers a first request in time.
 
     Raises:
-        ValueError: it cannot be had, with what to do instead.
+        UserError: it cannot be had, with what to do instead.
     """
     first = "mnist.npz" if name == "mnist" else f"{IDX_FILES['y_test']}.gz"
     if not _answers(DOWNLOADS + first):
-        raise ValueError(f"{name} is neither in {cache()} nor can it be downloaded here: {_ADVICE}")
+        raise UserError(f"{name} is neither in {cache()} nor can it be downloaded here: {_ADVICE}")
     from experiment.system.keras_settings import import_keras
 
     before = socket.getdefaulttimeout()
@@ -36,7 +37,7 @@ def download(name: str) -> None:
     try:
         getattr(import_keras().datasets, name.replace("-", "_")).load_data()
     except Exception as error:  # Keras raises bare Exception for network errors
-        raise ValueError(f"{name} could not be downloaded ({error}): {_ADVICE}") from None
+        raise UserError(f"{name} could not be downloaded ({error}): {_ADVICE}") from None
     finally:
         socket.setdefaulttimeout(before)
 

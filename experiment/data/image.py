@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from experiment.data.image_metadata import upright, without_metadata
+from experiment.errors import UserError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 # A photograph of today has 50 million pixels at most; a few kilobytes of PNG can claim billions.
@@ -45,18 +46,18 @@ def read_bytes(path: Path) -> bytes:
     """Return a file's content.
 
     Raises:
-        ValueError: it cannot be read, is empty, is larger than MAX_BYTES, or is no regular file.
+        UserError: it cannot be read, is empty, is larger than MAX_BYTES, or is no regular file.
     """
     try:
         if not os.path.isfile(path):  # a pipe would be waited for
-            raise ValueError("not a regular file" if os.path.exists(path) else "no such file")
+            raise UserError("not a regular file" if os.path.exists(path) else "no such file")
         if (size := path.stat().st_size) > MAX_BYTES:
-            raise ValueError(f"a file of {size:,} bytes; at most {MAX_BYTES:,} are read")
+            raise UserError(f"a file of {size:,} bytes; at most {MAX_BYTES:,} are read")
         content = path.read_bytes()
     except OSError as error:
-        raise ValueError(error.strerror or str(error)) from None
+        raise UserError(error.strerror or str(error)) from None
     if not content:
-        raise ValueError("an empty file")
+        raise UserError("an empty file")
     return content
 
 
@@ -74,7 +75,7 @@ def read_image(content: bytes, height: int, width: int, channels: int, depth: in
         depth: of 16 bits of grey a pixel so many are in use, 8 to 16: the upper 8 of those count.
 
     Raises:
-        ValueError: it cannot be decoded; the reason, in a few words.
+        UserError: it cannot be decoded; the reason, in a few words.
     """
     size = (width, height)
     try:
@@ -87,11 +88,11 @@ def read_image(content: bytes, height: int, width: int, channels: int, depth: in
 
 def _read(content: bytes, size: tuple[int, int], channels: int, depth: int) -> Picture:
     if content.startswith(_LFS):
-        raise ValueError("a Git LFS pointer instead of the picture, which 'git lfs pull' fetches")
+        raise UserError("a Git LFS pointer instead of the picture, which 'git lfs pull' fetches")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} × {image.height} pixels; at most {MAX_PIXELS:,} are decoded")
+                raise UserError(f"{image.width} × {image.height} pixels; at most {MAX_PIXELS:,} are decoded")
             kind, mode, stored = image.format or "", image.mode, image.size
             # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, never below twice what is needed.
             image.draft(None, (2 * max(size),) * 2)
@@ -103,11 +104,11 @@ def _read(content: bytes, size: tuple[int, int], channels: int, depth: int) -> P
                 size, Image.Resampling.BILINEAR, reducing_gap=3.0
             )
     except Image.UnidentifiedImageError:
-        raise ValueError("no JPEG, PNG, BMP, WebP or GIF") from None
+        raise UserError("no JPEG, PNG, BMP, WebP or GIF") from None
     except Image.DecompressionBombError:
-        raise ValueError(f"more than {MAX_PIXELS:,} pixels, which is the most that is decoded") from None
+        raise UserError(f"more than {MAX_PIXELS:,} pixels, which is the most that is decoded") from None
     except Exception as error:  # broken files make decoders raise OSError, SyntaxError, struct.error, …
-        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
+        raise UserError(" ".join(str(error).split()) or type(error).__name__) from None
     pixels = np.asarray(shown).reshape(size[1], size[0], channels)
     return Picture(pixels, kind, mode, *stored, depth=used)
 

@@ -18,6 +18,7 @@ import numpy as np
 import PIL
 
 from experiment.data import image as images
+from experiment.errors import UserError
 from experiment.store.directory import sync_folder
 from experiment.system import provenance
 
@@ -55,7 +56,7 @@ def hash_files(paths: Iterable[Path], progress: Progress) -> list[tuple[str | No
     def read(path: Path) -> tuple[str | None, str]:
         try:
             return hashlib.sha256(images.read_bytes(path)).hexdigest(), ""
-        except ValueError as error:
+        except UserError as error:
             return None, str(error)
 
     return list(_in_parallel("reading", read, list(paths), progress))
@@ -81,7 +82,7 @@ def decode(
         progress: told of what is done, how many are done, and of how many.
 
     Raises:
-        ValueError: the cache cannot be written.
+        UserError: the cache cannot be written.
     """
     files = dict(sorted(files.items()))
     shape = (len(files), height, width, channels)
@@ -109,13 +110,13 @@ def _decode(files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progr
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"decoded images cannot be kept in '{place.parent}': {error.strerror}; "
             "XDG_CACHE_HOME names another place"
         ) from None
     decoded = _read(place, shape, depth)
     if decoded is None:
-        raise ValueError(f"decoded images in '{place}' cannot be read back")
+        raise UserError(f"decoded images in '{place}' cannot be read back")
     return decoded
 
 
@@ -134,7 +135,7 @@ def _write(
             if hashlib.sha256(data).hexdigest() != content:
                 return "it changed while it was read"
             return images.read_image(data, height, width, channels, depth)
-        except ValueError as error:
+        except UserError as error:
             return str(error)
 
     with (folder / "pixels.npy").open("wb") as file:

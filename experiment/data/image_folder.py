@@ -19,6 +19,7 @@ from experiment.data.arrays import DATASETS, Arrays, Examples, StoredImages, loa
 from experiment.data.image_checks import File
 from experiment.data.image_layout import PARTS, Fault, Layout, find_layout
 from experiment.data.image_walk import look, unlisted
+from experiment.errors import UserError
 from experiment.system.names import printable
 
 
@@ -74,7 +75,7 @@ def inspect_folder(
         progress: told of what is done, how many are done, and of how many.
 
     Raises:
-        ValueError: the folder cannot be read, or decoded images cannot be cached.
+        UserError: the folder cannot be read, or decoded images cannot be cached.
     """
     layout = find_layout(folder.expanduser().resolve())
     faults, droppings = list(layout.faults), Counter(layout.droppings)
@@ -109,12 +110,12 @@ def load_images(inspection: Inspection, get_parameter: Callable[[str], Any], mem
         memory: bytes that the images may take; more stay on disk and are read batch by batch.
 
     Raises:
-        ValueError: the folder is not fit to train on; every reason, one a line after the first.
+        UserError: the folder is not fit to train on; every reason, one a line after the first.
     """
     if wrong := reasons(inspection, get_parameter("skip-bad"), get_parameter("allow-duplicates")):
         things = "one thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
         where = printable(str(inspection.folder))
-        raise ValueError("\n  ".join([f"dataset '{where}': {things} wrong with it", *wrong]))
+        raise UserError("\n  ".join([f"dataset '{where}': {things} wrong with it", *wrong]))
     size, channels = get_parameter("image-size"), get_parameter("channels")
     decoded = image_cache.decode(inspection.contents, size, size, channels)  # from the cache, as a rule
     labels = {name: label for label, name in enumerate(inspection.class_names)}
@@ -149,7 +150,7 @@ def load_set(source: str, get_parameter: Callable[[str], Any]) -> Arrays:
     """Load the set of a finished run into memory, whatever kind it is, from where ``run.json`` says it lay.
 
     Raises:
-        ValueError: it is not there any more, or is no longer fit.
+        UserError: it is not there any more, or is no longer fit.
     """
     if not is_image_folder(source):
         return load_arrays(source)

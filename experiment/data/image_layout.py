@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiment.data.image_walk import Found, look, unlisted
+from experiment.errors import UserError
 from experiment.system.names import printable
 
 PARTS = ("train", "validation", "test")
@@ -77,13 +78,13 @@ def find_layout(root: Path) -> Layout:
     is called as training parts are, and either all others are called as parts or that one holds folders.
 
     Raises:
-        ValueError: the folder cannot be listed.
+        UserError: the folder cannot be listed.
     """
     try:
         return _Finder(root).find()
     except OSError as error:
         where = printable(str(root))
-        raise ValueError(f"dataset folder '{where}' cannot be read: {error.strerror}") from None
+        raise UserError(f"dataset folder '{where}' cannot be read: {error.strerror}") from None
 
 
 @dataclasses.dataclass(frozen=True)

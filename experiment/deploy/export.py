@@ -25,6 +25,7 @@ import numpy as np
 
 from experiment.data.arrays import Dataset, Examples, split_arrays
 from experiment.data.image_folder import load_set
+from experiment.errors import UserError
 from experiment.store.directory import RunDirectory, RunRecord, atomic_path, read_record, sync_folder
 from experiment.system.console import without_stderr
 from experiment.system.names import printable
@@ -68,7 +69,7 @@ def export(directory: RunDirectory, to: str, out: Path | None = None) -> dict[st
         Where the export is, the figures of its check, sizes in bytes, and milliseconds an image.
 
     Raises:
-        ValueError: a package is missing, the run has no model, its test images are not to be had, or the
+        UserError: a package is missing, the run has no model, its test images are not to be had, or the
             place is taken.
         ExportFailed: the format cannot hold the model, or the export differs from Keras.
     """
@@ -76,7 +77,7 @@ def export(directory: RunDirectory, to: str, out: Path | None = None) -> dict[st
     record = read_record(directory.path)
     saved = directory.model / record.params["model-file"]
     if not saved.is_file():
-        raise ValueError(f"run {record.key[:12]} has no saved model: its status is '{record.status}'")
+        raise UserError(f"run {record.key[:12]} has no saved model: its status is '{record.status}'")
     dataset = _load_dataset(record)
     folder = out or Path("export") / record.key[:12]
     with _destination(folder, to, saved.stem) as (beside, path):
@@ -139,7 +140,7 @@ def compare(keras_runner: Runner, runner: Runner, examples: Examples) -> dict[st
         for run in (keras_runner, runner)
     )
     if ours.shape != theirs.shape:
-        raise ValueError(f"its logits are {list(theirs.shape)}, Keras' {list(ours.shape)}")
+        raise UserError(f"its logits are {list(theirs.shape)}, Keras' {list(ours.shape)}")
     agree = ours.argmax(-1) == theirs.argmax(-1)
     return {
         "images": len(examples),
@@ -184,24 +185,22 @@ def describe(figures: Mapping[str, Any]) -> str:
 def _check_packages(to: str) -> None:
     missing = [package for package in FORMATS[to].packages if not importlib.util.find_spec(package)]
     if missing:
-        raise ValueError(f"export to {to} needs {' and '.join(missing)}: pip install -e '.[export]'")
+        raise UserError(f"export to {to} needs {' and '.join(missing)}: pip install -e '.[export]'")
 
 
 def _load_dataset(record: RunRecord) -> Dataset:
     """Load the run's own test images.
 
     Raises:
-        ValueError: they are gone, or are not what they were.
+        UserError: they are gone, or are not what they were.
     """
     facts = record.run["dataset"]
     try:
         arrays = load_set(facts["source"], record.params.__getitem__)
-    except ValueError as error:
-        raise ValueError(
-            f"run {record.key[:12]} cannot be checked without its test images: {error}"
-        ) from None
+    except UserError as error:
+        raise UserError(f"run {record.key[:12]} cannot be checked without its test images: {error}") from None
     if arrays.fingerprint != facts["fingerprint"]:
-        raise ValueError(
+        raise UserError(
             f"run {record.key[:12]} cannot be checked: '{facts['source']}' is not what it was trained on"
         )
     return split_arrays(arrays, record.params.__getitem__)
@@ -319,15 +318,15 @@ def _destination(folder: Path, to: str, name: str) -> Iterator[tuple[Path, Path]
     a version once the folder is there, so that must appear whole.
 
     Raises:
-        ValueError: the place is taken or cannot be written to.
+        UserError: the place is taken or cannot be written to.
     """
     path = folder / name / "1" if to == "savedmodel" else folder / f"{name}.{to}"
     if to != "savedmodel" and path.exists():
-        raise ValueError(f"'{path}' exists: give another --out")
+        raise UserError(f"'{path}' exists: give another --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"out = '{folder}' cannot be written to: {error.strerror}") from None
+        raise UserError(f"out = '{folder}' cannot be written to: {error.strerror}") from None
     if to != "savedmodel":
         with atomic_path(path) as beside:
             yield beside, path

@@ -14,6 +14,7 @@ import numpy as np
 from experiment.data import image as images
 from experiment.data.arrays import Examples
 from experiment.data.image_walk import Found, walk
+from experiment.errors import UserError
 from experiment.evaluation import calibration
 from experiment.store.bundle import FILE, Bundle
 from experiment.system.names import as_utf8
@@ -26,18 +27,18 @@ def load_model(folder: Path, bundle: Bundle) -> Any:
     """Load the saved model beside its bundle; code inside the file is never run.
 
     Raises:
-        ValueError: it is missing, damaged, asks for code of its own, or is not the one that is described.
+        UserError: it is missing, damaged, asks for code of its own, or is not the one that is described.
     """
     path = folder / bundle.model_file
     if not os.path.isfile(path):
-        raise ValueError(f"model '{path}' is missing")
+        raise UserError(f"model '{path}' is missing")
     try:
         model = checkpoints.load_model(path)
     except Exception as error:  # Keras raises what its readers and layers raise
         if "lambda" in str(error).lower() or "safe_mode" in str(error):
-            raise ValueError(f"model '{path}' is refused: it holds code (Lambda), which is not run") from None
+            raise UserError(f"model '{path}' is refused: it holds code (Lambda), which is not run") from None
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"model '{path}' cannot be loaded: {first[:300]}") from None
+        raise UserError(f"model '{path}' cannot be loaded: {first[:300]}") from None
     check_model(model, bundle, folder)
     return model
 
@@ -46,27 +47,25 @@ def check_model(model: Any, bundle: Bundle, folder: Path) -> None:
     """Compare a loaded model with its description, by its shapes and by what it makes of a blank picture.
 
     Raises:
-        ValueError: they do not belong together; one sentence.
+        UserError: they do not belong together; one sentence.
     """
     shape = _shape(bundle)
     declared = getattr(model, "input_shape", None)
     pixels = f"{shape[0]} × {shape[1]} pixels of {shape[2]} channel(s)"
     sides = tuple(declared[1:]) if isinstance(declared, tuple) else ()
     if len(sides) == 3 and any(side not in (None, given) for side, given in zip(sides, shape, strict=True)):
-        raise ValueError(
-            f"'{folder / FILE}' says {pixels}, but the model takes {' × '.join(map(str, sides))}"
-        )
+        raise UserError(f"'{folder / FILE}' says {pixels}, but the model takes {' × '.join(map(str, sides))}")
     blank = np.zeros((1, *shape), np.uint8)
     try:
         outputs = _logits(model, bundle, blank)
     except Exception as error:  # a model may raise anything on what is not its input
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(
+        raise UserError(
             f"'{folder / FILE}' says {pixels}, which the model does not take: {first[:300]}"
         ) from None
     if outputs.shape != (1, len(bundle.class_names)):
         given = outputs.shape[-1] if outputs.ndim == 2 else list(outputs.shape)
-        raise ValueError(
+        raise UserError(
             f"'{folder / FILE}' names {len(bundle.class_names)} classes, but the model has {given}"
         )
 
@@ -77,13 +76,13 @@ def find_images(paths: Sequence[str]) -> tuple[list[Found], Counter[str]]:
     Each comes with the reason why it cannot be read, if any; hidden files in folders are left out.
 
     Raises:
-        ValueError: a path is empty.
+        UserError: a path is empty.
     """
     found: list[Found] = []
     droppings: Counter[str] = Counter()
     for path in paths:
         if not path:
-            raise ValueError("'' is neither a picture nor a folder; the current folder is '.'")
+            raise UserError("'' is neither a picture nor a folder; the current folder is '.'")
         for entry in walk(Path(path)) if os.path.isdir(path) else [Found(Path(path))]:
             if entry.dropping:
                 droppings[entry.path.name] += 1
@@ -110,7 +109,7 @@ def classify(model: Any, bundle: Bundle, files: Sequence[Found], top: int) -> It
     def read(file: Found) -> images.Picture | str:
         try:
             return file.reason or images.read_image(images.read_bytes(file.path), *_shape(bundle), depth)
-        except ValueError as error:
+        except UserError as error:
             return str(error)
 
     with ThreadPoolExecutor() as pool, images.without_warnings():

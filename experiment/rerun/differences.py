@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from experiment.data.arrays import DATASETS
+from experiment.errors import UserError
 from experiment.rerun.original import Original
 from experiment.store.directory import FINISHED
 from experiment.system import provenance
@@ -29,24 +30,22 @@ def parameters(original: Original, flags: Mapping[str, str]) -> Params:
     """Return the parameters to repeat a run with: its own, but for those given as flags.
 
     Raises:
-        ValueError: it cannot be repeated, with the reason.
+        UserError: it cannot be repeated, with the reason.
     """
     name = original.key[:12]
     if unknown := sorted(set(original.params) - set(NAMES)):
-        raise ValueError(f"run {name} cannot be repeated: there is no parameter '{unknown[0]}' any more")
+        raise UserError(f"run {name} cannot be repeated: there is no parameter '{unknown[0]}' any more")
     if "model" not in original.params or original.params.get("dataset") == "arrays":
-        raise ValueError(
-            f"run {name} cannot be repeated from here: a program gave it its own model or arrays"
-        )
+        raise UserError(f"run {name} cannot be repeated from here: a program gave it its own model or arrays")
     if not original.points:
-        raise ValueError(f"run {name} has no finished epoch that a rerun could be compared with")
+        raise UserError(f"run {name} has no finished epoch that a rerun could be compared with")
     dataset = original.facts["dataset"]
     source = dataset["name"] if dataset["name"] in DATASETS else dataset.get("source")
     if "dataset" not in flags and not (source in DATASETS or (source and os.path.exists(source))):
         where = (
             f"'{source}' is gone" if source else f"of '{dataset['name']}' the {original.source} has no path"
         )
-        raise ValueError(f"run {name} cannot be repeated without its data: {where}; give --dataset PATH")
+        raise UserError(f"run {name} cannot be repeated without its data: {where}; give --dataset PATH")
     stored = dict(original.params) | ({} if "dataset" in flags else {"dataset": source})
     if original.source == "Comet":  # which gives everything as text
         return load_params(flags={each: str(value) for each, value in stored.items()} | dict(flags))
@@ -179,7 +178,7 @@ def _code_note(original: Original, facts: Mapping[str, Any]) -> list[str]:
         return ["the original's uncommitted changes were not kept; today's code trains"]
     try:
         again = provenance.restored_fingerprint(git["commit"], original.patch)
-    except ValueError as error:
+    except UserError as error:
         return [f"the original's code cannot be had again: {error}; today's trains"]
     if again != original.facts["code_fingerprint"]:
         return [f"commit {git['commit'][:12]} is not all of the original's code; today's trains"]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from experiment.comet import server as online
+from experiment.errors import UserError
 from experiment.evaluation.predictions import read_predictions
 from experiment.store import archive_writer as archives
 from experiment.store.archive_reader import UNKNOWN, Contents, read_description, read_points
@@ -60,13 +61,13 @@ def find_original(runs: Path, run: str) -> Original:
     """Find a run: an archive by its path, a run directory, or with a whole key what Comet has.
 
     Raises:
-        ValueError: there is none, it is alive, or it cannot be read.
+        UserError: there is none, it is alive, or it cannot be read.
     """
     if os.path.isfile(run):
         return read_archive(Path(run))
     try:
         directory = find_run(runs, run)
-    except ValueError:
+    except UserError:
         if not _KEY.fullmatch(run):
             raise
         return fetch(run)
@@ -77,11 +78,11 @@ def read_directory(directory: RunDirectory) -> Original:
     """Read a run directory; code and patch are in its archive, if it has one.
 
     Raises:
-        ValueError: the run is alive, or one of its files is damaged or does not tell enough.
+        UserError: the run is alive, or one of its files is damaged or does not tell enough.
     """
     record = read_record(directory.path)
     if record.status == RUNNING and directory.is_alive():
-        raise ValueError(f"run {record.key[:12]} is alive: wait for its end before repeating it")
+        raise UserError(f"run {record.key[:12]} is alive: wait for its end before repeating it")
     demand(record.run, f"'{directory.run_file}'", "dataset.name", "dataset.fingerprint", "code_fingerprint")
     files: dict[str, bytes] = {}
     code: dict[str, str] = {}
@@ -111,10 +112,10 @@ def read_archive(path: Path) -> Original:
     """Read an offline archive.
 
     Raises:
-        ValueError: it is damaged, or not of this pipeline.
+        UserError: it is damaged, or not of this pipeline.
     """
     if wrong := archives.check_archive(path):
-        raise ValueError(f"'{path}' is no sound archive of a run: {wrong[0]}")
+        raise UserError(f"'{path}' is no sound archive of a run: {wrong[0]}")
     contents = Contents()
     points = _comparable(read_points(path, contents))
     others = contents.others
@@ -138,12 +139,12 @@ def fetch(key: str) -> Original:
     """Fetch a run from Comet by its key.
 
     Raises:
-        ValueError: there is no API key, no such run, or no answer.
+        UserError: there is no API key, no such run, or no answer.
     """
     server = online.Server(key)
     found = server.ask(lambda: server.api.get_experiment_by_key(key))
     if found is None:
-        raise ValueError(f"run '{key}' is neither here nor in Comet")
+        raise UserError(f"run '{key}' is neither here nor in Comet")
     others = online.values(server.ask(found.get_others_summary))
     params = online.values(server.ask(found.get_parameters_summary))
     packages = server.ask(found.get_installed_packages) or []
@@ -196,7 +197,7 @@ def _facts(which: str, others: Mapping[str, Any], packages: Iterable[str]) -> di
     if missing := [
         name for name in ("dataset", "dataset_fingerprint", "code_fingerprint") if name not in others
     ]:
-        raise ValueError(f"{which} does not tell enough to repeat it: it has no {missing[0]}")
+        raise UserError(f"{which} does not tell enough to repeat it: it has no {missing[0]}")
     versions = dict(re.split("==?", package, maxsplit=1) for package in packages if "=" in package)
     named = {name.lower().replace("_", "-"): version for name, version in versions.items()}
     git = _part(others, "git_")
@@ -223,7 +224,7 @@ def _whole(which: str, name: str, value: Any) -> int:
     try:
         return int(value)
     except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"{which}: {name} = {value!r}: should be a whole number") from None
+        raise UserError(f"{which}: {name} = {value!r}: should be a whole number") from None
 
 
 def _part(others: Mapping[str, Any], prefix: str) -> dict[str, Any]:

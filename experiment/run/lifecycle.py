@@ -12,6 +12,7 @@ from typing import Any
 
 from experiment.comet import tracker as tracking
 from experiment.comet import upload
+from experiment.errors import UserError
 from experiment.store import archive_writer as archives
 from experiment.store.directory import (
     FAILED,
@@ -179,7 +180,7 @@ def _close(
             return
         for sentence in archives.build_archive(directory):
             console.notice(sentence)
-    except (OSError, ValueError) as problem:
+    except (OSError, UserError) as problem:
         console.notice(
             f"no archive ({problem}); later: {command_on(directory.path, 'experiment', 'recover')}"
         )
@@ -200,7 +201,7 @@ def _say_what_arrived(directory: RunDirectory, seconds: float, console: Console)
     ledgers: list[dict[str, Any]] = []
 
     def verify() -> None:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(UserError):
             ledgers.append(upload.verify(directory, seconds - 1))
 
     thread = threading.Thread(target=verify, daemon=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiment.comet import tracker as tracking
+from experiment.errors import UserError
 from experiment.sweep.trial import Trial
 from params.words import refusal
 
@@ -38,7 +39,7 @@ class Options:
             on it is refused; of other parameters that have none, a notice tells.
 
     Raises:
-        ValueError: one sentence that names the option, its value and what is allowed.
+        UserError: one sentence that names the option, its value and what is allowed.
     """
 
     mode: str = tracking.AUTO
@@ -58,7 +59,7 @@ class Options:
     def __post_init__(self) -> None:
         for name, (is_allowed, rule) in _RULES.items():
             if not is_allowed(value := getattr(self, name)):
-                raise ValueError(refusal(name, value, f"should be {rule}"))
+                raise UserError(refusal(name, value, f"should be {rule}"))
         object.__setattr__(self, "runs", Path(self.runs))
 
 

@@ -14,6 +14,7 @@ from experiment.comet import tracker as tracking
 from experiment.data import arrays as data
 from experiment.data import image as images
 from experiment.data import image_folder, image_report
+from experiment.errors import UserError
 from experiment.rerun import differences as rerun
 from experiment.rerun import verdict
 from experiment.run import summary as record
@@ -64,7 +65,7 @@ def train_and_evaluate(
         original: a run that this one repeats and is compared with at its end; ``results`` holds the verdict.
 
     Raises:
-        ValueError: bad data, a place that cannot be written to, no API key in online mode, settings of an
+        UserError: bad data, a place that cannot be written to, no API key in online mode, settings of an
             imported Keras that the pipeline cannot train under, or what was typed has no effect; nothing is
             written then.
         RunFailed: an error in the run, a model that is refused among them (its cause says why); the run's
@@ -77,7 +78,7 @@ def train_and_evaluate(
     console = Console(options.quiet, secrets, options.on_notice)
     _refuse_without_effect(params, params.may_apply(), options)
     if options.register and "register" in options.typed and mode != tracking.ONLINE:
-        raise ValueError(f"register = '{options.register}' needs mode online; this run's is {mode}")
+        raise UserError(f"register = '{options.register}' needs mode online; this run's is {mode}")
     arrays, inspection = open_set(params, dataset, console)
     source, params = params.dataset, resolve(params, arrays)
     values = params.applicable()
@@ -85,7 +86,7 @@ def train_and_evaluate(
         values.pop("split-seed", None)
     _refuse_without_effect(params, values, options)
     if options.memory_gb and "memory-gb" in options.typed and not inspection:
-        raise ValueError(
+        raise UserError(
             f"memory-gb = {options.memory_gb:g} has no effect: it applies with a folder of pictures"
         )
     if not (resume or original or options.trial):  # those have parameters that others chose
@@ -213,7 +214,7 @@ def _refuse_without_effect(params: Params, applying: Container[str], options: Op
     """Refuse a parameter that was typed and is not among those that apply."""
     for name, sentence in without_effect(params, applying).items():
         if name in options.typed:
-            raise ValueError(sentence)
+            raise UserError(sentence)
 
 
 def open_set(
@@ -262,26 +263,26 @@ def check_resumable(
     """Refuse to go on with a run that would become another one; say what else is different today.
 
     Raises:
-        ValueError: the run is alive or finished, or parameters or data differ.
+        UserError: the run is alive or finished, or parameters or data differ.
     """
     run, stored = rundir.read_json(directory.run_file), rundir.read_json(directory.params_file)
     name = directory.key[:12]
     if directory.is_alive():
-        raise ValueError(f"run {name} is alive: a process is working on it")
+        raise UserError(f"run {name} is alive: a process is working on it")
     if run["status"] == rundir.FINISHED and params.epochs <= stored["epochs"]:
-        raise ValueError(
+        raise UserError(
             f"run {name} is finished; to train it further, give more than --epochs {stored['epochs']}"
         )
     if params.epochs < stored["epochs"]:
-        raise ValueError(
+        raise UserError(
             f"epochs = {params.epochs}: a resumed run can have more epochs than {stored['epochs']}, not fewer"
         )
     for parameter, value in params.applicable().items():
         if parameter != "epochs" and parameter in stored and stored[parameter] != value:
-            raise ValueError(f"{parameter} = {value!r}: a resumed run keeps its own, {stored[parameter]!r}")
+            raise UserError(f"{parameter} = {value!r}: a resumed run keeps its own, {stored[parameter]!r}")
     for part in ("fingerprint", "split_fingerprint"):
         if facts["dataset"][part] != run["dataset"][part]:
-            raise ValueError(
+            raise UserError(
                 f"dataset '{params.dataset}' is not what run {name} was trained on: its {part} differs"
             )
     for part in ("code_fingerprint", "packages", "python"):

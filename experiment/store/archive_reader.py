@@ -13,6 +13,7 @@ from typing import IO, Annotated, Any
 
 from pydantic import Field
 
+from experiment.errors import UserError
 from experiment.evaluation.predictions import Predictions, read_predictions
 from experiment.store.curves import collect_curves, summarize_curves
 from experiment.store.directory import FAILED, FINISHED, Point, RunRecord
@@ -50,7 +51,7 @@ def read_archive(path: Path) -> RunRecord:
     Its messages pass one at a time; of a point 24 bytes are held until the results are summed up.
 
     Raises:
-        ValueError: it is no whole archive of the SDK.
+        UserError: it is no whole archive of the SDK.
     """
     contents = Contents()
     described = read_description(path)
@@ -131,7 +132,7 @@ def read_points(path: Path, contents: Contents) -> Iterator[Point]:
                     _take(kind, payload, contents)
                     continue
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-                raise ValueError(f"message {number} is none that the SDK writes: {error!r}") from None
+                raise UserError(f"message {number} is none that the SDK writes: {error!r}") from None
             yield point
 
 
@@ -171,7 +172,7 @@ def _point(payload: Mapping[str, Any], counted: dict[str, int]) -> Point:
         counted[name] = step = counted.get(name, UNKNOWN) + 1
     step, epoch = int(step), UNKNOWN if epoch is None else int(epoch)
     if step not in INTEGERS or epoch not in INTEGERS:
-        raise ValueError(f"step = {step}, epoch = {epoch}")
+        raise UserError(f"step = {step}, epoch = {epoch}")
     time = (payload.get("local_timestamp") or 0) / 1000
     return Point(name, float(metric["metricValue"]), step, epoch, time)
 

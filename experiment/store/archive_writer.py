@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from experiment.errors import UserError
 from experiment.store.directory import (
     INTERRUPTED,
     RUNNING,
@@ -78,7 +79,7 @@ def recover(directory: RunDirectory) -> list[str]:
         Sentences about what is missing; empty when nothing is.
 
     Raises:
-        ValueError: the run is alive, or its directory cannot be read or written to.
+        UserError: the run is alive, or its directory cannot be read or written to.
     """
     with directory.exclusive():
         run = read_run(directory.path)
@@ -89,7 +90,7 @@ def recover(directory: RunDirectory) -> list[str]:
                 directory.update_run(status=INTERRUPTED, ended=last)
             return build_archive(directory)
         except OSError as error:
-            raise ValueError(f"'{directory.archive}' cannot be written: {error.strerror or error}") from None
+            raise UserError(f"'{directory.archive}' cannot be written: {error.strerror or error}") from None
 
 
 def build_archive(directory: RunDirectory) -> list[str]:
@@ -100,7 +101,7 @@ def build_archive(directory: RunDirectory) -> list[str]:
 
     Raises:
         OSError: it could not be written whole; an earlier archive is untouched.
-        ValueError: ``run.json`` or ``params.json`` is damaged.
+        UserError: ``run.json`` or ``params.json`` is damaged.
     """
     run, params = read_run(directory.path), read_params(directory.path)
     missing: list[str] = []

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from experiment.errors import UserError
 from experiment.store.directory import write_json
 from params.words import sentence_of_file
 
@@ -82,20 +83,20 @@ def read_bundle(folder: Path) -> Bundle:
     """Read the description of the model in a folder, as its run wrote it or as people changed it.
 
     Raises:
-        ValueError: there is none, or it is damaged, does not hold what it must, or is of a later version; one
+        UserError: there is none, or it is damaged, does not hold what it must, or is of a later version; one
             sentence with its path.
     """
     path = folder / FILE
     try:
         return Bundle.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise ValueError(
+        raise UserError(
             f"'{folder}' holds no {FILE}: its run did not finish, or is of an older version"
         ) from None
     except OSError as error:
-        raise ValueError(f"'{path}' cannot be read: {error.strerror}") from None
+        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        raise ValueError(f"'{path}' cannot be read: {_sentence(error)}") from None
+        raise UserError(f"'{path}' cannot be read: {_sentence(error)}") from None
 
 
 def _sentence(error: ValidationError) -> str:

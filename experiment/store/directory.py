@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import Field, RootModel
 
+from experiment.errors import UserError
 from experiment.evaluation.predictions import Predictions, stored_predictions
 from experiment.store.files import (
     DamagedFile,
@@ -111,7 +112,7 @@ class RunDirectory:
     @functools.cached_property
     def key(self) -> str:
         """The run's key: ``run.json`` has it, for a directory may be renamed; a new one is named after it."""
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(UserError):
             return read_run(self.path)["key"]
         return self.path.name
 
@@ -124,28 +125,28 @@ class RunDirectory:
         """Make the directory and its folders.
 
         Raises:
-            ValueError: the place cannot be written to, or has too little space.
+            UserError: the place cannot be written to, or has too little space.
         """
         try:
             check_space(self.path, RUN_BYTES)
             for folder in (self.checkpoints, self.model, self.figures, self.segments):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ValueError(f"runs = '{self.path.parent}' cannot be written to: {error.strerror}") from None
+            raise UserError(f"runs = '{self.path.parent}' cannot be written to: {error.strerror}") from None
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the run's lock: one process at a time writes to a run.
 
         Raises:
-            ValueError: another process holds it, or nothing can be written there.
+            UserError: another process holds it, or nothing can be written there.
         """
         try:
             self.lock.acquire()
         except Timeout:
-            raise ValueError(f"run {self.key[:12]} is alive: a process is working on it") from None
+            raise UserError(f"run {self.key[:12]} is alive: a process is working on it") from None
         except OSError as error:
-            raise ValueError(f"'{self.path}' cannot be written to: {error.strerror}") from None
+            raise UserError(f"'{self.path}' cannot be written to: {error.strerror}") from None
         try:
             yield
         finally:

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from experiment.errors import UserError
 from params.words import sentence_of_file
 
 # What bytes that are no sound file of arrays or zip make their readers raise.
@@ -32,7 +33,7 @@ _DEEPEST = 50
 _KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
-class DamagedFile(ValueError):
+class DamagedFile(UserError):
     """A file cannot be read, or does not hold what it should; the sentence names it."""
 
 

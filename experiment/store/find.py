@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from experiment.errors import UserError
 from experiment.store.directory import KEY, RUNNING, RunDirectory, read_run
 
 
@@ -22,7 +23,7 @@ class Runs:
         """Find a run by its key, a unique prefix of one, its name, or its directory.
 
         Raises:
-            ValueError: none or several match, or the folder cannot be read.
+            UserError: none or several match, or the folder cannot be read.
         """
         if run and os.path.isfile(os.path.join(run, "run.json")):
             return RunDirectory(Path(run).resolve())
@@ -31,9 +32,9 @@ class Runs:
             return RunDirectory(found[0])
         if found:
             several = ", ".join(path.name[:12] if KEY.fullmatch(path.name) else path.name for path in found)
-            raise ValueError(f"run '{run}' is not unique in '{self.folder}': {several}")
+            raise UserError(f"run '{run}' is not unique in '{self.folder}': {several}")
         but = ", and the folder of that name holds no run.json" if run and os.path.isdir(run) else ""
-        raise ValueError(f"no run '{run}' in '{self.folder}'{but}")
+        raise UserError(f"no run '{run}' in '{self.folder}'{but}")
 
     def _by_word(self, word: str) -> Sequence[Path]:
         """Return the directories whose name or key is this, or else begins with it."""
@@ -60,7 +61,7 @@ class Runs:
     def _by_name(self) -> Mapping[str, Sequence[Path]]:
         found: dict[str, list[Path]] = {}
         for path in self._paths:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(UserError):
                 found.setdefault(read_run(path)["name"], []).append(path)
         return found
 
@@ -74,7 +75,7 @@ def list_runs(runs: Path) -> list[Path]:
     """Return the run directories in a folder, oldest name first; none where there is no folder.
 
     Raises:
-        ValueError: it cannot be read.
+        UserError: it cannot be read.
     """
     if not os.path.isdir(runs):
         return []
@@ -82,7 +83,7 @@ def list_runs(runs: Path) -> list[Path]:
         with os.scandir(runs) as entries:
             return sorted(Path(entry) for entry in entries if os.path.exists(f"{entry.path}/run.json"))
     except OSError as error:
-        raise ValueError(f"runs = '{runs}' cannot be read: {error.strerror}") from None
+        raise UserError(f"runs = '{runs}' cannot be read: {error.strerror}") from None
 
 
 def waiting_runs(runs: Path) -> list[RunDirectory]:
@@ -90,7 +91,7 @@ def waiting_runs(runs: Path) -> list[RunDirectory]:
     found = []
     for path in list_runs(runs):
         directory = RunDirectory(path)
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(UserError):
             if read_run(path)["status"] == RUNNING and not directory.is_alive():
                 found.append(directory)
     return found

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from experiment.errors import UserError
 from experiment.sweep.points import MOST_POINTS, Spec, Strict, Sweep, applying
 from experiment.sweep.space import Choices, Range
 from params.load import FOLDER, NAMES, check_params, load_params, unknown_name
@@ -54,7 +55,7 @@ def read_sweep(file: str, base: Params) -> Sweep:
         base: the parameters that the sweep doesn't vary.
 
     Raises:
-        ValueError: one sentence that names the file, the entry, its value and what is allowed.
+        UserError: one sentence that names the file, the entry, its value and what is allowed.
     """
     path = _find(file)
     try:
@@ -63,8 +64,8 @@ def read_sweep(file: str, base: Params) -> Sweep:
         axes = {name: _axis(name, entry) for name, entry in whole.parameters.items()}
         sweep = Sweep(whole.name or path.stem, whole.algorithm, whole.spec, axes, whole.trials, content)
         _check_space(sweep, base)
-    except ValueError as error:
-        raise ValueError(f"sweep file '{file}': {error}") from None
+    except UserError as error:
+        raise UserError(f"sweep file '{file}': {error}") from None
     return sweep
 
 
@@ -74,9 +75,9 @@ def _find(file: str) -> Path:
         path = folder / f"{path.name}.json"
         if not os.path.isfile(path):
             known = ", ".join(sorted(found.stem for found in folder.glob("*.json")))
-            raise ValueError(f"no sweep file is named '{file}': give a file's path, or one of {known}")
+            raise UserError(f"no sweep file is named '{file}': give a file's path, or one of {known}")
     if not os.path.isfile(path):
-        raise ValueError(f"sweep file '{file}' does not exist")
+        raise UserError(f"sweep file '{file}' does not exist")
     return path
 
 
@@ -86,21 +87,21 @@ def _parse(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         return ast.literal_eval(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"it cannot be read: {error}") from None
+        raise UserError(f"it cannot be read: {error}") from None
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "it holds more than plain values"
         where = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError(f"it is no Optimizer configuration: {where}{reason}") from None
-    raise ValueError("Comet reads it as Python: write True, False and None for true, false and null")
+        raise UserError(f"it is no Optimizer configuration: {where}{reason}") from None
+    raise UserError("Comet reads it as Python: write True, False and None for true, false and null")
 
 
 def _check(model: type[Strict], content: Any, at: str) -> Any:
     """Check a part of the file; the first thing that is wrong makes the sentence."""
     if not isinstance(content, Mapping):
-        raise ValueError(f"{at or 'it'} = {content!r}: should be a dictionary")
+        raise UserError(f"{at or 'it'} = {content!r}: should be a dictionary")
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -109,8 +110,8 @@ def _check(model: type[Strict], content: Any, at: str) -> Any:
     where = ".".join([*([at] if at else []), *inside])
     if details["type"] == "extra_forbidden":
         known = Spec if details["loc"][0] == "spec" else model
-        raise ValueError(unknown_name(where, "entry", tuple(known.model_fields)))
-    raise ValueError(sentence(model, details, where))
+        raise UserError(unknown_name(where, "entry", tuple(known.model_fields)))
+    raise UserError(sentence(model, details, where))
 
 
 _UNION = ("str", "bool", "int", "float")  # pydantic names the members of a union in a place
@@ -119,15 +120,15 @@ _UNION = ("str", "bool", "int", "float")  # pydantic names the members of a unio
 def _axis(name: str, entry: Any) -> Choices | Range:
     """Read one parameter's entry: a range, a list of values, or Comet's shorthands for the latter."""
     if name not in NAMES:
-        raise ValueError(unknown_name(name, "parameter"))
+        raise UserError(unknown_name(name, "parameter"))
     if name == "dataset":
-        raise ValueError("parameters.dataset: scores on different sets say nothing about each other")
+        raise UserError("parameters.dataset: scores on different sets say nothing about each other")
     if not isinstance(entry, Mapping):
         values = entry if isinstance(entry, (list, tuple)) else [entry]
         kind = "categorical" if values and isinstance(values[0], str) else "discrete"
         entry = {"type": kind, "values": list(values)}
     if "type" not in entry:
-        raise ValueError(f"parameters.{name}.type is missing")
+        raise UserError(f"parameters.{name}.type is missing")
     if entry["type"] in ("discrete", "categorical"):
         return _choices(name, _check(_Choices, entry, f"parameters.{name}"))
     return _range(name, _check(_Range, entry, f"parameters.{name}"))
@@ -141,18 +142,18 @@ def _choices(name: str, entry: _Choices) -> Choices:
 def _range(name: str, entry: _Range) -> Range:
     low, high = _own_bounds(name)
     if entry.scalingType not in ("normal", "lognormal") and None in (entry.min, entry.max):
-        raise ValueError(f"parameters.{name}: {entry.type} needs min and max")
+        raise UserError(f"parameters.{name}: {entry.type} needs min and max")
     kind = int if entry.type == "integer" else float
     for bound in (entry.min, entry.max):
         if bound is not None:
             if kind(bound) != bound:
-                raise ValueError(f"{name} = {bound!r}: should be a whole number, as its type is integer")
+                raise UserError(f"{name} = {bound!r}: should be a whole number, as its type is integer")
             _allowed(name, kind(bound))
     low, high = low if entry.min is None else entry.min, high if entry.max is None else entry.max
     if low >= high:
-        raise ValueError(f"parameters.{name}: min = {entry.min} should be less than max = {entry.max}")
+        raise UserError(f"parameters.{name}: min = {entry.min} should be less than max = {entry.max}")
     if entry.scalingType == "loguniform" and low <= 0:
-        raise ValueError(f"parameters.{name}: min = {low} should be greater than 0 for loguniform")
+        raise UserError(f"parameters.{name}: min = {low} should be greater than 0 for loguniform")
     scaling = "uniform" if entry.scalingType == "linear" else entry.scalingType
     return Range(scaling, kind is int, low, high, entry.mu, entry.sigma)
 
@@ -170,7 +171,7 @@ def _allowed(name: str, value: Any) -> Any:
     """Return a value as its parameter has it, text read as on the command line: Comet's categories are text.
 
     Raises:
-        ValueError: it isn't allowed.
+        UserError: it isn't allowed.
     """
     params = load_params(flags={name: value}) if isinstance(value, str) else check_params({name: value})
     return getattr(params, name.replace("-", "_"))
@@ -181,9 +182,9 @@ def _check_space(sweep: Sweep, base: Params) -> None:
     size = math.prod(len(axis.grid(sweep.spec.gridSize)) for axis in sweep.axes.values())
     wanted = size if sweep.algorithm == "grid" else sweep.limit or 0
     if wanted > MOST_POINTS:
-        raise ValueError(f"it has {wanted:,} points; more than {MOST_POINTS:,} are not allowed")
+        raise UserError(f"it has {wanted:,} points; more than {MOST_POINTS:,} are not allowed")
     used = applying(sweep, base)
     for name in sweep.axes:
         when = condition(name.replace("-", "_"))
         if name not in used and when:
-            raise ValueError(f"{name} applies to none of its runs: it applies with {when.text}")
+            raise UserError(f"{name} applies to none of its runs: it applies with {when.text}")

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from filelock import FileLock, Timeout
 from pydantic import Field
 
+from experiment.errors import UserError
 from experiment.store.directory import read_json, write_json
 from experiment.store.files import DamagedFile, Number, Scalar, Schema, Seconds
 from experiment.sweep.outcomes import Outcome, settle
@@ -50,7 +51,7 @@ class Plan:
         scheduler: None, or asha.
 
     Raises:
-        ValueError: the file is there and damaged.
+        UserError: the file is there and damaged.
     """
 
     def __init__(
@@ -86,10 +87,10 @@ class Plan:
         points, asked = stored["points"], stored["asked"]
         try:
             if asked and len(asked) != len(points):
-                raise ValueError(f"it has {len(points)} points, and {len(asked)} were asked for")
+                raise UserError(f"it has {len(points)} points, and {len(asked)} were asked for")
             for point in points:
                 parameters(point, self.base)
-        except ValueError as error:
+        except UserError as error:
             raise DamagedFile(f"'{self.file}': {error}") from None
         return stored
 
@@ -98,16 +99,16 @@ class Plan:
         """Hold the sweep's lock: it's run once at a time.
 
         Raises:
-            ValueError: it's running, or its folder cannot be written to.
+            UserError: it's running, or its folder cannot be written to.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock", timeout=0):
                 yield
         except Timeout:
-            raise ValueError(f"sweep {self.folder.name} is running: another process works on it") from None
+            raise UserError(f"sweep {self.folder.name} is running: another process works on it") from None
         except OSError as error:
-            raise ValueError(f"runs = '{self.runs}' cannot be written to: {error.strerror}") from None
+            raise UserError(f"runs = '{self.runs}' cannot be written to: {error.strerror}") from None
 
     def save(self) -> None:
         """Write the file."""

@@ -16,6 +16,7 @@ from experiment.compare import comparison as compare
 from experiment.compare.report import page as report
 from experiment.data import arrays as data
 from experiment.data import image_folder
+from experiment.errors import UserError
 from experiment.run.story import open_set, resolve
 from experiment.store.directory import write_json
 from experiment.sweep import ranking as sweep_ranking
@@ -87,7 +88,7 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
         settings: how it runs.
 
     Raises:
-        ValueError: bad input, in one sentence; nothing has run then.
+        UserError: bad input, in one sentence; nothing has run then.
     """
     base = _locate(base)
     sweep = read_sweep(file, base)
@@ -127,7 +128,7 @@ def _write_comparison(plan: Plan, summary: dict[str, Any]) -> str | None:
         records, problems = read_records(plan.runs / key for key in keys)
         summary["errors"] += problems
         report.write_report(compare.compare_runs(records, metric=plan.sweep.spec.metric), page)
-    except ValueError:
+    except UserError:
         return None
     return str(page)
 
@@ -136,15 +137,15 @@ def _check(sweep: Sweep, base: Params, repeats: int, settings: Settings) -> None
     """Refuse what doesn't go together."""
     for module in ("ray", "optuna"):
         if importlib.util.find_spec(module) is None:
-            raise ValueError(f"a sweep needs {module}: pip install -c constraints.txt -e '.[sweep]'")
+            raise UserError(f"a sweep needs {module}: pip install -c constraints.txt -e '.[sweep]'")
     if repeats > 1 and "seed" in sweep.axes:
-        raise ValueError(f"--seeds {repeats}: the sweep file varies seed itself")
+        raise UserError(f"--seeds {repeats}: the sweep file varies seed itself")
     if settings.memory_gb and not is_folder_of_pictures(base.dataset):
-        raise ValueError(
+        raise UserError(
             f"--memory-gb {settings.memory_gb:g} has no effect: it applies with a folder of pictures"
         )
     if settings.scheduler and sweep.spec.metric not in EPOCH_METRICS:
-        raise ValueError(f"--scheduler asha needs a metric of every epoch, not {sweep.spec.metric}")
+        raise UserError(f"--scheduler asha needs a metric of every epoch, not {sweep.spec.metric}")
 
 
 def _of_data() -> set[str]:
@@ -161,7 +162,7 @@ def _check_given(given: Params, sweep: Sweep, used: Collection[str], settings: S
     } | without_effect(given, used)
     for name, sentence in found.items():
         if name in settings.typed:
-            raise ValueError(sentence)
+            raise UserError(sentence)
     return list(found.values())
 
 

@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from experiment.errors import UserError
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -19,7 +21,7 @@ def read_environment() -> None:
     The SDK's own reader of ``.env`` is turned off: it knows neither ``export`` nor values of several lines.
 
     Raises:
-        ValueError: ``.env`` or a configuration file of Comet cannot be read; one sentence with file and
+        UserError: ``.env`` or a configuration file of Comet cannot be read; one sentence with file and
             line, and never what the line holds.
     """
     from dotenv import find_dotenv, load_dotenv
@@ -46,7 +48,7 @@ def _checked_lines(path: Path) -> str:
         if binding.error or (binding.value is None and not is_bare_name):
             blank = len(binding.original.string) - len(binding.original.string.lstrip())
             line = binding.original.line + binding.original.string[:blank].count("\n")
-            raise ValueError(
+            raise UserError(
                 f"{path}, line {line}: not understood; a line is NAME=value or a comment that begins with #"
             )
     return text
@@ -57,7 +59,7 @@ def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     try:
         text = content.decode("utf-8-sig")
         bad = text.find("\0")
@@ -66,7 +68,7 @@ def _text(path: Path) -> str:
         bad, before = error.start, content[: error.start]
     if bad >= 0:
         line = before.count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: not text in UTF-8; save the file in that encoding")
+        raise UserError(f"{path}, line {line}: not text in UTF-8; save the file in that encoding")
     return text
 
 
@@ -74,14 +76,14 @@ def _comet_files() -> list[Path]:
     """Return the configuration files that the SDK reads, those of them that exist.
 
     Raises:
-        ValueError: ``COMET_CONFIG`` names none.
+        UserError: ``COMET_CONFIG`` names none.
     """
     places = [".comet.config", "/content/drive/MyDrive/.comet.config", "~/.comet.config"]
     if named := os.environ.get("COMET_INI", os.environ.get("COMET_CONFIG")):
         file = os.path.expanduser(named)
         file = os.path.join(file, ".comet.config") if os.path.isdir(file) else file
         if not os.path.exists(file):
-            raise ValueError(f"COMET_CONFIG: there is no {file}; name a file that exists, or leave it unset")
+            raise UserError(f"COMET_CONFIG: there is no {file}; name a file that exists, or leave it unset")
         places.insert(0, file)
     return [Path(place) for place in map(os.path.expanduser, places) if os.path.exists(place)]
 
@@ -90,12 +92,12 @@ def _check_comet_file(path: Path) -> None:
     """Read a configuration file as the SDK will.
 
     Raises:
-        ValueError: it cannot be read, or Comet would find nothing in it.
+        UserError: it cannot be read, or Comet would find nothing in it.
     """
     from everett.ext.inifile import ConfigIniEnv
 
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; Comet's configuration is a file")
+        raise UserError(f"{path} is a folder; Comet's configuration is a file")
     _text(path)
     try:
         settings = ConfigIniEnv(str(path)).cfg
@@ -103,8 +105,8 @@ def _check_comet_file(path: Path) -> None:
         first = next(iter(getattr(error, "errors", None) or [error]))
         line = getattr(first, "line_number", None)
         where = f"{path}, line {line}" if line else str(path)
-        raise ValueError(
+        raise UserError(
             f"{where}: not understood ({type(first).__name__}); a line is [comet] or name = value"
         ) from None
     if settings and not any(name.startswith("COMET_") for name in settings):
-        raise ValueError(f"{path}: Comet finds nothing in it; settings stand below a line [comet]")
+        raise UserError(f"{path}: Comet finds nothing in it; settings stand below a line [comet]")

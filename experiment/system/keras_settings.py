@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from experiment.errors import UserError
+
 REQUIRED = "the pipeline needs TensorFlow, float32 or float64, channels_last, and no limit of epochs or steps"
 
 
@@ -18,7 +20,7 @@ def check() -> None:
     """Refuse what cannot be mended here: settings of a caller's Keras, or a file that Keras cannot read.
 
     Raises:
-        ValueError: with the setting, its value and what to do.
+        UserError: with the setting, its value and what to do.
     """
     if "keras" not in sys.modules:
         _check_file(_file())
@@ -39,7 +41,7 @@ def check() -> None:
                 if name == "keras.config.backend()"
                 else f"call {name.replace('config.', 'config.set_')[:-2]}({allowed[0]!r}) before"
             )
-            raise ValueError(f"{name} = {value!r} in this process: {REQUIRED}; {remedy}")
+            raise UserError(f"{name} = {value!r} in this process: {REQUIRED}; {remedy}")
 
 
 def import_keras() -> Any:
@@ -68,16 +70,16 @@ def _check_file(path: Path) -> None:
     except ValueError:
         return  # Keras passes over a file that is no JSON
     except OSError as error:
-        raise ValueError(f"'{path}' cannot be read, so Keras cannot be imported: {error.strerror}") from None
+        raise UserError(f"'{path}' cannot be read, so Keras cannot be imported: {error.strerror}") from None
     known: dict[str, tuple[Any, ...]] = {
         "floatx": ("float16", "float32", "float64"),
         "image_data_format": ("channels_last", "channels_first"),
     }
     remedy = "mend or remove the file"
     if not isinstance(values, dict):
-        raise ValueError(f"'{path}' holds no JSON object, so Keras cannot be imported: {remedy}")
+        raise UserError(f"'{path}' holds no JSON object, so Keras cannot be imported: {remedy}")
     for name, allowed in known.items():
         if name in values and values[name] not in allowed:
-            raise ValueError(f"'{path}': {name} = {values[name]!r}: should be one of {allowed}; {remedy}")
+            raise UserError(f"'{path}': {name} = {values[name]!r}: should be one of {allowed}; {remedy}")
     if not isinstance(values.get("epsilon", 1e-7), float):
-        raise ValueError(f"'{path}': epsilon = {values['epsilon']!r}: should be a float; {remedy}")
+        raise UserError(f"'{path}': epsilon = {values['epsilon']!r}: should be a float; {remedy}")

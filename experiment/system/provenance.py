@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from experiment.errors import UserError
+
 ROOT = Path(__file__).resolve().parents[2]
 REDACTED = "[redacted]"
 PATCH_BYTES = 5_000_000
@@ -128,7 +130,7 @@ def restored_fingerprint(commit: str, patch: str) -> str:
     """Return the ``code_fingerprint`` of a commit and a patch on it; the working tree is not touched.
 
     Raises:
-        ValueError: a clause that says why they cannot be had.
+        UserError: a clause that says why they cannot be had.
     """
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": f"{folder}/index"}
@@ -143,7 +145,7 @@ def restored_fingerprint(commit: str, patch: str) -> str:
             ("there is no space for its files", None, ["checkout-index", "--all", f"--prefix={tree}/"]),
         ):
             if text != "" and _git(*arguments, text=text, **index) is None:
-                raise ValueError("git does not answer" if git_hangs() else reason)
+                raise UserError("git does not answer" if git_hangs() else reason)
         return code_fingerprint(tree)
 
 

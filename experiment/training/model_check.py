@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from experiment.data.arrays import Examples
+from experiment.errors import UserError
 from experiment.training.batches import input_shape
 from experiment.training.trainer import prepare
 
@@ -25,13 +26,13 @@ def check_model(model: Any, examples: Examples, classes: int) -> None:
         classes: how many logits there should be.
 
     Raises:
-        ValueError: no Keras model, compiled already, of another input or output, or one that returns
+        UserError: no Keras model, compiled already, of another input or output, or one that returns
             probabilities instead of logits.
     """
     if not isinstance(model, keras.Model):
-        raise ValueError(f"build_model returned {type(model).__name__}: should be an uncompiled keras.Model")
+        raise UserError(f"build_model returned {type(model).__name__}: should be an uncompiled keras.Model")
     if model.compiled:
-        raise ValueError(
+        raise UserError(
             "build_model returned a compiled model: the parameters optimizer, initial-lr, decay-steps, "
             "decay-rate and label-smoothing compile it; leave out compile() and set those"
         )
@@ -41,12 +42,12 @@ def check_model(model: Any, examples: Examples, classes: int) -> None:
     shape = getattr(outputs, "shape", None)
     if shape is None or tuple(shape) != (len(few), classes):
         found = f"shape {[None, *shape[1:]]}" if shape else f"a {type(outputs).__name__}"
-        raise ValueError(
+        raise UserError(
             f"build_model's model has outputs of {found}: should be one tensor of logits, "
             f"[None, {classes}] for {classes} classes; end in Dense({classes})"
         )
     if reason := _probabilities(model, np.asarray(outputs, np.float64)):
-        raise ValueError(
+        raise UserError(
             f"build_model's model returns probabilities ({reason}): the loss takes logits, and would apply "
             f"softmax twice; end in Dense({classes}) without an activation"
         )
@@ -59,10 +60,10 @@ def _check_input(model: keras.Model, examples: Examples) -> None:
     images = examples.images.shape[1:]
     asked = f"should be one of {math.prod(images)} values, as images {list(images)} have"
     if isinstance(declared, (list, dict)):
-        raise ValueError(f"build_model's model has {len(declared)} inputs: {asked}")
+        raise UserError(f"build_model's model has {len(declared)} inputs: {asked}")
     shape = input_shape(model, examples)
     if None in shape or math.prod(shape) != math.prod(images):
-        raise ValueError(f"build_model's model has an input of {list(shape)}: {asked}")
+        raise UserError(f"build_model's model has an input of {list(shape)}: {asked}")
 
 
 def _probabilities(model: keras.Model, outputs: np.ndarray) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from experiment.data import arrays as data
 from experiment.data import image_folder
+from experiment.errors import UserError
 from experiment.store.directory import RunRecord
 
 IMAGE_BYTES = 1_500_000
@@ -73,7 +74,7 @@ def tests(records: Sequence[RunRecord], outcomes: Sequence[Outcome | None]) -> d
 def _read(record: RunRecord) -> Outcome | None:
     try:
         found = record.predictions()
-    except (OSError, ValueError):
+    except (OSError, UserError):
         return None  # the verdicts say so
     if found is None:
         return None
@@ -109,7 +110,7 @@ def _test_images(record: RunRecord) -> np.ndarray | None:
     try:
         get_parameter = record.params.__getitem__
         test = data.split_arrays(image_folder.load_set(source, get_parameter), get_parameter).test
-    except (ValueError, KeyError, OSError):
+    except (UserError, KeyError, OSError):
         return None
     content = hashlib.sha256(test.images.tobytes() + test.labels.tobytes())
     return test.images if content.hexdigest() == described.get("test_fingerprint") else None

@@ -19,6 +19,7 @@ from experiment.compare.groups import value_of
 from experiment.compare.importance import parameter_importance
 from experiment.compare.report import mistakes as report_mistakes
 from experiment.compare.tables import finite_or_none
+from experiment.errors import UserError
 from experiment.store.curves import Curve, collect_curves
 from experiment.store.directory import RunRecord, plain_json
 
@@ -32,11 +33,11 @@ def check_installed() -> None:
     """Check that what a report needs is there.
 
     Raises:
-        ValueError: it is not; the sentence says what to install.
+        UserError: it is not; the sentence says what to install.
     """
     missing = [name for name in ("plotly", "jinja2") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"--html needs {' and '.join(missing)}: pip install -c constraints.txt -e '.[report]' "
             "(or pip install plotly jinja2)"
         )
@@ -46,7 +47,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
     """Write the report.
 
     Raises:
-        ValueError: it cannot be written there, or plotly or jinja2 is not installed.
+        UserError: it cannot be written there, or plotly or jinja2 is not installed.
     """
     check_installed()
     import jinja2
@@ -73,7 +74,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
     try:
         path.write_text(page, encoding="utf-8", errors="replace")
     except OSError as error:
-        raise ValueError(f"--html '{path}' cannot be written: {error.strerror}") from None
+        raise UserError(f"--html '{path}' cannot be written: {error.strerror}") from None
 
 
 def _for_script(content: Any) -> str:

@@ -20,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from experiment.comet import tracker as tracking
 from experiment.data import arrays as data
+from experiment.errors import UserError
 from experiment.sweep.outcomes import Outcome
 from experiment.sweep.plan import Plan
 from experiment.sweep.ray_tune.progress import Progress
@@ -43,7 +44,7 @@ def run(plan: Plan, arrays: data.Arrays | None, settings: Settings) -> None:
     """Run the trials that have not ended yet; what comes of them is in their run directories.
 
     Raises:
-        ValueError: the cluster cannot be reached, or one of its machines lacks something.
+        UserError: the cluster cannot be reached, or one of its machines lacks something.
     """
     with _ray(settings, arrays):
         resources, workers = _resources(settings)
@@ -128,7 +129,7 @@ def _ray(settings: Settings, arrays: data.Arrays | None) -> Iterator[None]:
         try:
             ray.init(settings.address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ValueError(f"--ray-address {settings.address}: {_last_line(error)}") from None
+            raise UserError(f"--ray-address {settings.address}: {_last_line(error)}") from None
         try:
             yield
         finally:
@@ -194,7 +195,7 @@ def _check_machines(plan: Plan, session: Session) -> None:
     """Refuse a cluster one of whose machines does not see the runs' folder, or the key.
 
     Raises:
-        ValueError: one sentence for the first such machine.
+        UserError: one sentence for the first such machine.
     """
 
     def lack(file: str, pictures: str, mode: str) -> str | None:
@@ -216,7 +217,7 @@ def _check_machines(plan: Plan, session: Session) -> None:
             except ray.exceptions.RayError as error:
                 missing = f"cannot run this project: {_last_line(error)}"
             if missing:
-                raise ValueError(f"machine {node['NodeManagerHostname']} of the Ray cluster {missing}")
+                raise UserError(f"machine {node['NodeManagerHostname']} of the Ray cluster {missing}")
 
 
 def _asha(plan: Plan) -> Asha:

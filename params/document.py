@@ -28,6 +28,10 @@ written.
 A run logs the parameters that apply to it and reads every one of them back from the experiment where it acts.
 A parameter that is logged but never read triggers a warning.
 
+The learning rate at a step is `initial-lr · decay-rate^(step / decay-steps)`, with every optimizer. With
+`compile = auto` an epoch is one XLA program for dense networks and on GPUs, and a graph for convolutions on a
+CPU; `off` is Keras' stock `fit`.
+
 `python train.py --help` prints the same list.
 """
 
@@ -40,12 +44,10 @@ def render() -> str:
 def _section(field: str) -> str:
     """Describe a parameter: what it does, its default, what is allowed, when it applies."""
     declared = Params.model_fields[field]
-    facts = [f"Default `{_toml(declared.default)}`", f"allowed: {_allowed(declared)}"]
+    facts = [f"default `{_toml(declared.default)}`", f"allowed: {_allowed(declared)}"]
     if when := condition(field):
         facts.append(f"applies with {when.text}")
-    description = str(declared.description)
-    sentence = f"{description[0].upper()}{description[1:]}."
-    paragraphs = [textwrap.fill(text, WIDTH) for text in (sentence, "; ".join(facts) + ".")]
+    paragraphs = [textwrap.fill(f"{text}.", WIDTH) for text in (declared.description, "; ".join(facts))]
     return f"## {parameter_name(field)}\n\n" + "\n\n".join(paragraphs) + "\n"
 
 

@@ -9,16 +9,21 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench clean
+.PHONY: help train test test-fast lint bench clean
 
 help:  ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 train: $(VENV)/train.stamp  ## install, then train the main job: MNIST, tracked (ARGS="--epochs 5" adds flags)
 	$(BIN)/python train.py $(ARGS)
+	@echo "From here, activate the environment once in each shell:  . $(BIN)/activate" >&2
+	@echo "Then every command works, such as:                       python -m experiment list" >&2
 
 test: lint  ## install what tests need, then lint, check types and run every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-fast: $(VENV)/test.stamp  ## run the tests that start no whole run, for daily work
+	$(BIN)/python -m pytest -n 2 tests --ignore tests/whole $(ARGS)
 
 lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/ruff check .

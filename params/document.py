@@ -1,0 +1,101 @@
+"""Write docs/parameters.md from the declarations in params/spec.py: ``python -m params.document``."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BeforeValidator
+
+from params.spec import Params, condition, parameter_name
+
+PAGE = Path(__file__).parent.parent / "docs" / "parameters.md"
+WIDTH = 118
+INTRODUCTION = """\
+# Parameters
+
+<!-- Written by `python -m params.document` from params/spec.py. Do not edit it by hand. -->
+
+A parameter changes the result of a run. It has one spelling everywhere: the flag `--batch-size`, the key
+`batch-size` in a TOML file and the column `batch-size` in Comet.
+
+A parameter file given with `--params FILE` overrides the defaults, and flags override both. `FILE` is a TOML
+file, or the name of one in `params/`: `python train.py --params mnist-cnn --epochs 3`. An unknown name, a
+wrong type or a value out of range ends the command with one sentence and exit code 2, before anything is
+written. `params/` holds `mnist-mlp` (the tutorial's values, which are the defaults), `mnist-cnn` and
+`fashion-cnn`; [speed](speed.md#recipes) has their results.
+
+A run logs the parameters that apply to it and reads every one of them back from the experiment where it acts.
+A parameter that is logged but never read triggers a warning.
+
+The learning rate at a step is `initial-lr · decay-rate^(step / decay-steps)`, with every optimizer. With
+`compile = auto` an epoch is one XLA program for dense networks and on GPUs, and a graph for convolutions on a
+CPU; `off` is Keras' stock `fit`.
+
+`python train.py --help` prints the same list.
+"""
+
+
+def render() -> str:
+    """Return the whole page: an introduction, then a section for each parameter as declared."""
+    return "\n".join([INTRODUCTION, *(_section(field) for field in Params.model_fields)])
+
+
+def _section(field: str) -> str:
+    """Describe a parameter: what it does, its default, what is allowed, when it applies."""
+    declared = Params.model_fields[field]
+    facts = [f"default `{_toml(declared.default)}`", f"allowed: {_allowed(declared)}"]
+    if when := condition(field):
+        facts.append(f"applies with {when.text}")
+    paragraphs = [textwrap.fill(f"{text}.", WIDTH) for text in (declared.description, "; ".join(facts))]
+    return f"## {parameter_name(field)}\n\n" + "\n\n".join(paragraphs) + "\n"
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _allowed(declared: Any) -> str:
+    """Say in words which values a field takes: its checker's own words, its choices, or its range."""
+    for part in declared.metadata:
+        if isinstance(part, BeforeValidator):
+            return _words_of(part)
+    if declared.annotation is bool:
+        return "`true` or `false`"
+    if choices := get_args(declared.annotation):
+        return ", ".join(f"`{choice}`" for choice in choices)
+    if declared.annotation is str:
+        return "any text that is not empty"
+    return _range(declared)
+
+
+def _words_of(checker: Any) -> str:
+    """Return what a checker says is allowed, by asking it about a value that none of them takes."""
+    try:
+        checker.func(None)
+    except ValueError as error:
+        return str(error).removeprefix("should be ")
+    raise TypeError(f"{checker.func.__name__} takes None: it cannot say what is allowed")
+
+
+def _range(declared: Any) -> str:
+    """Say a number's bounds in words; an integer's are both allowed themselves."""
+    bounds = {
+        name: getattr(part, name)
+        for part in declared.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(part, name, None) is not None
+    }
+    if declared.annotation is int:
+        lowest, highest = bounds["ge"], bounds.get("le", bounds["lt"] - 1 if "lt" in bounds else None)
+        return (
+            f"an integer, {lowest:,} or more" if highest is None else f"an integer, {lowest:,} to {highest:,}"
+        )
+    low = f"{bounds['ge']:g} or more" if "ge" in bounds else f"more than {bounds['gt']:g}"
+    high = f"{bounds['le']:g} at most" if "le" in bounds else f"less than {bounds['lt']:g}"
+    return f"a number, {low} and {high}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")

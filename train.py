@@ -8,8 +8,15 @@ python train.py --rerun RUN                        repeat a run, and say whether
 python train.py --sweep tutorial --epochs 5        many runs: a sweep file, or one of params/sweeps/
 """
 
-from experiment.commands.train import main
-from experiment.system.parser import leave
+import sys
+
+from experiment import not_installed
+
+try:
+    from experiment.commands.train import main
+    from experiment.system.parser import leave
+except ModuleNotFoundError as error:
+    sys.exit(f"train.py: {not_installed(error)}")
 
 if __name__ == "__main__":
     leave(main(description=__doc__))

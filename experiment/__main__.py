@@ -9,15 +9,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiment.commands import compare as compare_command
-from experiment.commands import list_show as listing
-from experiment.commands import models as model_commands
-from experiment.errors import UserError
-from experiment.store.directory import RUNNING, DamagedFile, RunDirectory, read_run
-from experiment.store.find import Runs, list_runs
-from experiment.system import streams
-from experiment.system.environment import read_environment
-from experiment.system.parser import RUNS, Parser, end
+from experiment import not_installed
+
+try:
+    from experiment.commands import compare as compare_command
+    from experiment.commands import list_show as listing
+    from experiment.commands import models as model_commands
+    from experiment.errors import UserError
+    from experiment.store.directory import RUNNING, DamagedFile, RunDirectory, read_run
+    from experiment.store.find import Runs, list_runs
+    from experiment.system import streams
+    from experiment.system.environment import read_environment
+    from experiment.system.parser import RUNS, Parser, end
+except ModuleNotFoundError as error:
+    sys.exit(f"python -m experiment: {not_installed(error)}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from experiment import __main__ as experiment_command
 from experiment.commands.train_options import build_parser, check_together
 from params import document
 from params.load import NAMES, load_params
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_python
 
 PAGES = [
     *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "ARCHITECTURE")),
@@ -185,3 +186,14 @@ def test_make_help_lists_every_target():
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)
     assert [line.split("\t")[0] for line in listed.splitlines()] == phony.split()
+
+
+@pytest.mark.parametrize("command", [[ROOT / "train.py"], ["-m", "experiment", "list"]])
+def test_a_python_without_the_packages_says_how_to_use_the_environment(command):
+    done = run_python("-S", *command, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "is not installed" in done.stderr
+    assert "make train" in done.stderr
+    assert "activate" in done.stderr
+    assert sys.executable in done.stderr

@@ -116,9 +116,8 @@ def load_arrays(dataset: str) -> Arrays:
     """Read a set by its name in ``DATASETS``, ``auto``, or the path of an array file.
 
     A path is an ``.npz`` in Keras' layout (x_train, y_train, x_test, y_test, perhaps x_val and y_val), or a
-    folder of MNIST's four IDX files, plain or gzipped; ``experiment.data.image_folder`` reads folders of
-    pictures. ``auto`` is MNIST where it is cached or can be downloaded, else mnist-5k; to decide that takes at
-    most 10 seconds.
+    folder of MNIST's four IDX files, plain or gzipped; ``data.image_folder`` reads pictures. ``auto``
+    is MNIST where it is cached or can be downloaded, else mnist-5k; to decide that takes at most 10 seconds.
 
     Raises:
         UserError: one sentence saying what is wrong with the set, or how to get it.

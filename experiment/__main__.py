@@ -16,8 +16,10 @@ try:
     from experiment.commands import list_show as listing
     from experiment.commands import models as model_commands
     from experiment.errors import UserError
-    from experiment.store.directory import RUNNING, DamagedFile, RunDirectory, read_run
+    from experiment.store.directory import RunDirectory
+    from experiment.store.files import DamagedFile
     from experiment.store.find import Runs, list_runs
+    from experiment.store.record import RUNNING, read_run
     from experiment.system import streams
     from experiment.system.environment import read_environment
     from experiment.system.parser import RUNS, Parser, end

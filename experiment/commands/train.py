@@ -23,9 +23,9 @@ from params.load import NAMES, check_params, load_params
 from params.spec import Params
 
 if TYPE_CHECKING:
-    from experiment.rerun.original import Original
     from experiment.run.lifecycle import RunFailed
     from experiment.store.directory import RunDirectory
+    from experiment.store.record import RunRecord
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What of a run's own record it takes to go on with it.
@@ -60,8 +60,9 @@ def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
 
 def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     """Go on with a run; its parameters are its own, but for more epochs."""
-    from experiment.store.directory import demand, read_record
+    from experiment.store.directory_reader import read_record
     from experiment.store.find import find_run
+    from experiment.store.record import demand
 
     directory = find_run(Path(options.runs), options.resume)
     if changed := sorted({*flags, *(["params"] if options.params else [])} - {"epochs"}):
@@ -89,7 +90,7 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     return _train(params, options, directory, _original_of(record.run))
 
 
-def _original_of(run: Mapping[str, Any]) -> Original | None:
+def _original_of(run: Mapping[str, Any]) -> RunRecord | None:
     """Find what a run that is gone on with repeats, if it is a rerun; it may be gone meanwhile."""
     if "place" not in run.get("rerun", {}):
         return None
@@ -164,7 +165,7 @@ def _train(
     params: Params,
     options: argparse.Namespace,
     resume: RunDirectory | None = None,
-    original: Original | None = None,
+    original: RunRecord | None = None,
 ) -> int:
     """Train once, with signals turned into an orderly end."""
     read_environment()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment.comet import tracker as tracking
+from experiment.comet import session, settings
+from experiment.comet.tracker import LoggedParameters
 from experiment.data import arrays as data
 from experiment.data import image as images
 from experiment.data import image_folder, image_report
@@ -20,7 +21,11 @@ from experiment.rerun import verdict
 from experiment.run import summary as record
 from experiment.run.lifecycle import recorded
 from experiment.run.options import Options
-from experiment.store import directory as rundir
+from experiment.store.directory import RunDirectory
+from experiment.store.directory_reader import read_record
+from experiment.store.files import read_json, write_json
+from experiment.store.journal import MetricsJournal
+from experiment.store.record import FINISHED, RunRecord
 from experiment.system import keras_settings, provenance
 from experiment.system import machine as memory
 from experiment.system.console import Console, without_stderr
@@ -28,7 +33,6 @@ from params.load import without_effect
 from params.spec import Params
 
 if TYPE_CHECKING:
-    from experiment.rerun.original import Original
     from experiment.training.models import ModelBuilder
 
 __all__ = ["Options", "train_and_evaluate"]
@@ -46,9 +50,9 @@ def train_and_evaluate(
     build_model: ModelBuilder | None = None,
     dataset: Mapping[str, np.ndarray] | data.Arrays | None = None,
     options: Options | None = None,
-    resume: rundir.RunDirectory | None = None,
-    original: Original | None = None,
-) -> rundir.RunRecord:
+    resume: RunDirectory | None = None,
+    original: RunRecord | None = None,
+) -> RunRecord:
     """Train, evaluate and save a classifier as one tracked run.
 
     Args:
@@ -73,11 +77,11 @@ def train_and_evaluate(
     """
     options = options or Options()
     keras_settings.check()
-    mode = tracking.resolve_mode(options.mode)
-    secrets = (tracking.api_key(),)
+    mode = session.resolve_mode(options.mode)
+    secrets = (settings.api_key(),)
     console = Console(options.quiet, secrets, options.on_notice)
     _refuse_without_effect(params, params.may_apply(), options)
-    if options.register and "register" in options.typed and mode != tracking.ONLINE:
+    if options.register and "register" in options.typed and mode != session.ONLINE:
         raise UserError(f"register = '{options.register}' needs mode online; this run's is {mode}")
     arrays, inspection = open_set(params, dataset, console)
     source, params = params.dataset, resolve(params, arrays)
@@ -106,15 +110,15 @@ def train_and_evaluate(
         facts["rerun"] = rerun.announce(original, values, facts, console.say)
     if options.trial:
         facts["sweep"] = options.trial.facts()
-    key = options.trial.key if options.trial else tracking.new_key()
-    directory = resume or rundir.RunDirectory(options.runs / key)
+    key = options.trial.key if options.trial else session.new_key()
+    directory = resume or RunDirectory(options.runs / key)
     where = _destination(params, options, directory.key, secrets)
     directory.create()
     if resume:
         # The server refuses a second start under the same key; `upload` sends what it lacks afterwards.
-        run = rundir.read_json(directory.run_file)
-        mode = tracking.DISABLED if run["mode"] == tracking.DISABLED else tracking.OFFLINE
-        where = tracking.Destination(run["workspace"], run["project"], run["name"], run["tags"])
+        run = read_json(directory.run_file)
+        mode = session.DISABLED if run["mode"] == session.DISABLED else session.OFFLINE
+        where = session.Destination(run["workspace"], run["project"], run["name"], run["tags"])
     if provenance.REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
         console.notice("the command line holds what looks like a secret; it is left out of all records")
 
@@ -123,7 +127,7 @@ def train_and_evaluate(
     certain = {name: value for name, value in values.items() if name not in optional}
     with recorded(directory, where, mode, certain, facts, console) as tracker:
         console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
-        parameters = tracking.LoggedParameters(tracker, values, optional)
+        parameters = LoggedParameters(tracker, values, optional)
         get_parameter = parameters.get_parameter
         record.log_inputs(tracker, directory, split, params, facts)
         if inspection:
@@ -158,7 +162,7 @@ def train_and_evaluate(
             console.say(f"resumed after epoch {checkpoint.epochs}")
 
         steps = math.ceil(len(split.train) / get_parameter("batch-size"))
-        journal = rundir.MetricsJournal(directory.metrics_file)
+        journal = MetricsJournal(directory.metrics_file)
         logger = callbacks.MetricsLogger(
             tracker, journal, console, get_parameter("epochs"), steps, get_parameter("on-nan")
         )
@@ -206,8 +210,8 @@ def train_and_evaluate(
         record.check_parameters(parameters, directory, console.notice)
         if ignored := sorted((params.given() & set(values)) - set(parameters.logged())):
             console.notice(f"given but never read, so without effect on this run: {', '.join(ignored)}")
-    rundir.write_json(directory.results_file, results | {"process_s": record.process_seconds()})
-    return rundir.read_record(directory.path)
+    write_json(directory.results_file, results | {"process_s": record.process_seconds()})
+    return read_record(directory.path)
 
 
 def _refuse_without_effect(params: Params, applying: Container[str], options: Options) -> None:
@@ -247,29 +251,29 @@ def resolve(params: Params, arrays: data.Arrays) -> Params:
 
 def _destination(
     params: Params, options: Options, key: str, secrets: Sequence[str | None]
-) -> tracking.Destination:
+) -> session.Destination:
     """Name and tag the run, so that it can be told from others at a glance."""
     trial = options.trial
     stock = trial.label if trial else f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
     name = options.name or stock
     tags = list(dict.fromkeys([params.dataset, params.model, *options.tags, *(trial.tags if trial else ())]))
     clean = [provenance.redact(text, secrets) for text in (name, *tags)]
-    return tracking.destination(clean[0], clean[1:], options.workspace, options.project)
+    return session.destination(clean[0], clean[1:], options.workspace, options.project)
 
 
 def check_resumable(
-    directory: rundir.RunDirectory, params: Params, facts: Mapping[str, Any], notify: Callable[[str], None]
+    directory: RunDirectory, params: Params, facts: Mapping[str, Any], notify: Callable[[str], None]
 ) -> None:
     """Refuse to go on with a run that would become another one; say what else is different today.
 
     Raises:
         UserError: the run is alive or finished, or parameters or data differ.
     """
-    run, stored = rundir.read_json(directory.run_file), rundir.read_json(directory.params_file)
+    run, stored = read_json(directory.run_file), read_json(directory.params_file)
     name = directory.key[:12]
     if directory.is_alive():
         raise UserError(f"run {name} is alive: a process is working on it")
-    if run["status"] == rundir.FINISHED and params.epochs <= stored["epochs"]:
+    if run["status"] == FINISHED and params.epochs <= stored["epochs"]:
         raise UserError(
             f"run {name} is finished; to train it further, give more than --epochs {stored['epochs']}"
         )

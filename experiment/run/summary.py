@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment.comet import tracker as tracking
+from experiment.comet import session, settings
+from experiment.comet.tracker import LoggedParameters, Tracker
 from experiment.data.arrays import Dataset
 from experiment.data.image import FULL_DEPTH
 from experiment.evaluation import calibration
 from experiment.rerun import verdict
 from experiment.run import figures
 from experiment.store import bundle as bundles
-from experiment.store.directory import RunDirectory, RunRecord, atomic_path, write_json
+from experiment.store.directory import RunDirectory
+from experiment.store.files import atomic_path, write_json
+from experiment.store.record import RunRecord
 from experiment.sweep.trial import Trial
 from experiment.system import provenance
 from experiment.system.names import as_utf8
@@ -56,7 +59,7 @@ def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:
 
 
 def log_inputs(
-    tracker: tracking.Tracker,
+    tracker: Tracker,
     directory: RunDirectory,
     dataset: Dataset,
     params: Params,
@@ -82,7 +85,7 @@ def log_inputs(
     )
     tracker.set_pip_packages()
     if facts["git"].get("dirty"):
-        if patch := provenance.git_patch((tracking.api_key(),)):
+        if patch := provenance.git_patch((settings.api_key(),)):
             tracker.log_asset_data(patch, name="git.patch", step=0)
         if provenance.git_hangs():
             tracker.notify(provenance.NO_ANSWER)
@@ -96,7 +99,7 @@ def log_inputs(
     figures.log_samples(tracker, path, dataset.train.images, dataset.train.labels, dataset.class_names)
 
 
-def log_pictures(tracker: tracking.Tracker, directory: RunDirectory, report: Mapping[str, Any]) -> None:
+def log_pictures(tracker: Tracker, directory: RunDirectory, report: Mapping[str, Any]) -> None:
     """Keep what a folder of pictures held and which files were left out, but not where it lay."""
     path = directory.path / "pictures.json"
     write_json(path, {name: value for name, value in report.items() if name != "folder"})
@@ -171,7 +174,7 @@ def write_bundle(
 
 
 def log_compilation(
-    tracker: tracking.Tracker, directory: RunDirectory, training: Training, notify: Callable[[str], None]
+    tracker: Tracker, directory: RunDirectory, training: Training, notify: Callable[[str], None]
 ) -> None:
     """Log how epochs were compiled, and on how many threads: others give other last bits."""
     import tensorflow as tf
@@ -183,14 +186,14 @@ def log_compilation(
         notify(training.notice)
 
 
-def log_weights(tracker: tracking.Tracker, model: Any) -> None:
+def log_weights(tracker: Tracker, model: Any) -> None:
     """Log a histogram of each weight array at the last step."""
     weights = {weight.path: weight.numpy() for weight in model.trainable_weights}
     figures.log_weight_histograms(tracker, weights, int(model.optimizer.iterations.numpy()))
 
 
 def log_results(
-    tracker: tracking.Tracker,
+    tracker: Tracker,
     directory: RunDirectory,
     dataset: Dataset,
     logger: MetricsLogger,
@@ -220,9 +223,7 @@ def log_results(
     figures.log_curves(tracker, folder / "curves.png", logger.history)
 
 
-def log_trial(
-    tracker: tracking.Tracker, trial: Trial, history: Mapping[str, Any], results: Mapping[str, Any]
-) -> None:
+def log_trial(tracker: Tracker, trial: Trial, history: Mapping[str, Any], results: Mapping[str, Any]) -> None:
     """Log a trial's score and point under the names that Comet's optimizer panels read.
 
     The SDK's own ``log_optimization`` would log the metric and the parameters a second time: it gets neither.
@@ -234,20 +235,20 @@ def log_trial(
 
 
 def log_model(
-    tracker: tracking.Tracker, saved: Path, bundle: Path, register: str | None, notify: Callable[[str], None]
+    tracker: Tracker, saved: Path, bundle: Path, register: str | None, notify: Callable[[str], None]
 ) -> None:
     """Upload the saved model and its bundle; ``register`` names the model in Comet's registry, if any."""
     name = saved.stem
     for path in (saved, bundle):
         tracker.log_model(name, str(path), file_name=path.name)
-    if register and tracker.mode == tracking.ONLINE:
+    if register and tracker.mode == session.ONLINE:
         tracker.register_model(name, registry_name=register)
     elif register:
         notify(f"the model is not registered as '{register}': that needs online mode")
 
 
 def check_parameters(
-    parameters: tracking.LoggedParameters, directory: RunDirectory, notify: Callable[[str], None]
+    parameters: LoggedParameters, directory: RunDirectory, notify: Callable[[str], None]
 ) -> None:
     """Warn of parameters that were logged and acted on nothing."""
     write_json(directory.params_file, parameters.logged())

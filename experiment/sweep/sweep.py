@@ -10,15 +10,15 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiment.comet import tracker as tracking
-from experiment.commands.list_show import read_records
+from experiment.comet import session
 from experiment.compare import comparison as compare
 from experiment.compare.report import page as report
 from experiment.data import arrays as data
 from experiment.data import image_folder
 from experiment.errors import UserError
 from experiment.run.story import open_set, resolve
-from experiment.store.directory import write_json
+from experiment.store.files import write_json
+from experiment.store.find import read_records
 from experiment.sweep import ranking as sweep_ranking
 from experiment.sweep.file import read_sweep
 from experiment.sweep.plan import Plan
@@ -65,7 +65,7 @@ class Settings:
     """
 
     runs: Path
-    mode: str = tracking.AUTO
+    mode: str = session.AUTO
     tags: Sequence[str] = ()
     workspace: str | None = None
     project: str | None = None
@@ -99,7 +99,7 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
     base, fingerprint, arrays = _load(base, settings)
     for notice in _check_given(given, sweep, applying(sweep, base), settings):
         Console().notice(notice)
-    settings = dataclasses.replace(settings, mode=tracking.resolve_mode(settings.mode))
+    settings = dataclasses.replace(settings, mode=session.resolve_mode(settings.mode))
     plan = Plan(sweep, base, fingerprint, settings.runs.absolute(), repeats, settings.scheduler)
     with plan.exclusive():
         if sweep.algorithm != "bayes":

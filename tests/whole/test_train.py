@@ -15,7 +15,7 @@ import pytest
 
 from experiment.commands import train
 from experiment.commands.train_options import build_parser
-from experiment.store.archive_writer import archived_messages, check_archive
+from experiment.store.archive_format import archived_messages, check_archive
 from tests.conftest import ROOT, run_python, run_train
 
 TUTORIAL = {

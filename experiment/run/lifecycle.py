@@ -111,6 +111,7 @@ def recorded(
         )
         if not again:
             directory.update_run(mode=tracker.mode, url=tracker.url)
+        console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
         status, error = FINISHED, None
         try:
             yield tracker

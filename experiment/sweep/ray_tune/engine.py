@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import shutil
@@ -56,7 +57,7 @@ def run(plan: Plan, arrays: data.Arrays | None, settings: Settings) -> None:
         # ASHA compares a trial with all that went before: those are told again from their journals.
         trials = plan.everyone() if session.waits else [state for state in states if isinstance(state, Trial)]
         trainable = tune.with_parameters(TrialRunner, session=session, arrays=arrays)
-        progress = Progress(plan, [] if session.waits else outcomes, settings.quiet)
+        progress = Progress(plan, [] if session.waits else outcomes, settings.options.quiet)
         is_bayes = plan.sweep.algorithm == "bayes"
         grid = tune.grid_search([plan.configuration(trial) for trial in trials])
         try:
@@ -89,14 +90,9 @@ def run(plan: Plan, arrays: data.Arrays | None, settings: Settings) -> None:
 
 def _session(plan: Plan, settings: Settings, workers: int, threads: int | None) -> Session:
     return Session(
-        runs=plan.runs,
-        mode=settings.mode,
-        tags=settings.tags,
-        workspace=settings.workspace,
-        project=settings.project,
+        options=dataclasses.replace(settings.options, quiet=True, typed=()),
         command=sys.argv,
         retries=plan.sweep.retries,
-        memory_gb=settings.memory_gb,
         workers=workers,
         began=time.time(),
         threads=threads,
@@ -213,7 +209,7 @@ def _check_machines(plan: Plan, session: Session) -> None:
             where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = ray.remote(num_cpus=0, scheduling_strategy=where)(lack)
             try:
-                missing = ray.get(task.remote(str(plan.file), pictures, session.mode))
+                missing = ray.get(task.remote(str(plan.file), pictures, session.options.mode))
             except ray.exceptions.RayError as error:
                 missing = f"cannot run this project: {_last_line(error)}"
             if missing:

@@ -208,11 +208,11 @@ def test_the_metrics_journal_holds_each_point_once(digits):
 
 def test_colour_images_of_any_size_train_a_cnn():
     generator = np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    images = generator.integers(0, 128, (40, 9, 7, 3), np.uint8) + 127 * labels[:, None, None, None].astype(
+    labels = np.arange(50) % 2
+    images = generator.integers(0, 128, (50, 9, 7, 3), np.uint8) + 127 * labels[:, None, None, None].astype(
         "u1"
     )
-    arrays = {"x_train": images, "y_train": labels, "x_test": images[:10], "y_test": labels[:10]}
+    arrays = {"x_train": images[:40], "y_train": labels[:40], "x_test": images[40:], "y_test": labels[40:]}
     found = train_and_evaluate(
         Params(model="cnn", filters=2, epochs=1, batch_size=8), dataset=arrays, options=QUIET
     )

@@ -212,7 +212,7 @@ def test_colour_images_of_any_size_train_a_cnn():
     images = generator.integers(0, 128, (40, 9, 7, 3), np.uint8) + 127 * labels[:, None, None, None].astype(
         "u1"
     )
-    arrays = {"x_train": images, "y_train": labels, "x_test": images[:10], "y_test": labels[:10]}
+    arrays = {"x_train": images, "y_train": labels, "x_test": images[:10] ^ 1, "y_test": labels[:10]}
     found = train_and_evaluate(
         Params(model="cnn", filters=2, epochs=1, batch_size=8), dataset=arrays, options=QUIET
     )

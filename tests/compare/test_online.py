@@ -11,9 +11,9 @@ from experiment import __main__ as command_line
 from experiment.comet import server as online
 from experiment.compare.groups import plain
 from experiment.store.directory import read_record
-from tests.conftest import run_python
 from tests.support.comet_server import API_KEY, CometServer, Run
 from tests.support.made_runs import make_run
+from tests.support.processes import run_python
 
 PLACE = "tests/keras-image-classifiers"
 

@@ -21,8 +21,8 @@ from experiment.store.archive_writer import archived_messages
 from experiment.store.directory import RunDirectory, read_json, read_metrics, write_json
 from experiment.store.find import list_runs
 from experiment.system import provenance
-from tests.conftest import ROOT, run_python
 from tests.support.comet_server import CometServer
+from tests.support.processes import ROOT, run_python
 
 
 @pytest.fixture(scope="module")

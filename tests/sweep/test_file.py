@@ -326,7 +326,7 @@ importlib.util.find_spec = lambda name, *rest: None if name == "ray" else find(n
 from experiment.commands import train
 train.main(["--sweep", "quick"])
 """
-    from tests.conftest import run_python
+    from tests.support.processes import run_python
 
     done = run_python("-c", script, cwd=tmp_path)
     assert done.returncode == 2

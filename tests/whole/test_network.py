@@ -14,8 +14,8 @@ import pytest
 
 from experiment.store import archive_writer as archives
 from experiment.store.directory import RunDirectory, read_json, read_metrics
-from tests.conftest import ROOT, run_python
 from tests.support.comet_server import CometServer
+from tests.support.processes import ROOT, run_python
 from tests.support.writer import PARAMS
 
 EPOCHS, SECONDS = 12, 0.25

@@ -15,8 +15,8 @@ import pytest
 
 from experiment.store import archive_writer as archives
 from experiment.store.directory import MetricsJournal, Point, RunDirectory, read_json, read_metrics
-from tests.conftest import ROOT, run_python, start_train
 from tests.support.comet_server import CometServer
+from tests.support.processes import ROOT, run_python, start_train
 from tests.support.writer import write
 
 

@@ -1,51 +1,40 @@
-"""Start a Comet experiment online, offline or disabled, and always end it."""
+"""The experiment as a run uses it: what it logs, with failures turned into notices; its parameters."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
-import http.client
-import logging
-import os
-import tempfile
-import threading
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
-from experiment.comet.settings import api_key, import_comet, server_address
-from experiment.errors import UserError
-from experiment.system.parser import command_on
-
-AUTO, ONLINE, OFFLINE, DISABLED = MODES = ("auto", "online", "offline", "disabled")
-PROBE_SECONDS = 3.0
-HANDSHAKE_SECONDS = 5.5
-NAME_CHARACTERS = 100
-PROJECT = "keras-image-classifiers"
-
-NO_KEY = (
-    "mode = 'online' needs a Comet API key and none is set: put COMET_API_KEY=… into .env "
-    "(see .env.example), or take --mode offline"
-)
+ONLINE = "online"
+Given = ParamSpec("Given")
 
 
-@dataclasses.dataclass(frozen=True)
-class Destination:
-    """Where in Comet a run belongs, and how it is called there."""
+def _guarded(
+    method: Callable[Concatenate[Tracker, Given], None],
+) -> Callable[Concatenate[Tracker, Given], None]:
+    """Turn what a method raises into a notice: a run must not end for its tracker's sake."""
 
-    workspace: str | None
-    project: str
-    name: str
-    tags: Sequence[str]
+    @functools.wraps(method)
+    def guarded(self: Tracker, *arguments: Given.args, **named: Given.kwargs) -> None:
+        try:
+            method(self, *arguments, **named)
+        except Exception as error:
+            self.notify(f"Comet did not take {method.__name__}: {type(error).__name__}: {error}")
+
+    return guarded
 
 
 class Tracker:
-    """Comet's experiment, with failures of its logging methods turned into notices.
+    """Comet's experiment, online, offline or disabled: the methods that runs use, under the SDK's names.
 
-    A run must not end for a tracker's sake, and what could not be logged must not stay unsaid.
+    What could not be logged must not stay unsaid: each failure is one notice, and the run goes on.
+
+    Attributes:
+        experiment: the SDK's.
+        mode: online, offline or disabled.
+        notify: called with one sentence for each thing that the user should know.
     """
 
     def __init__(self, experiment: Any, mode: str, notify: Callable[[str], None]) -> None:
@@ -58,19 +47,139 @@ class Tracker:
         """The run's page in Comet, None where there is none yet."""
         return self.experiment.url if self.mode == ONLINE else None
 
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self.experiment, name)
-        if not name.startswith(("log_", "add_", "set_", "register_", "end")):
-            return attribute
+    def get_parameter(self, name: str) -> Any:
+        """Read a logged parameter back.
 
-        @functools.wraps(attribute)
-        def guarded(*arguments: Any, **named: Any) -> Any:
-            try:
-                return attribute(*arguments, **named)
-            except Exception as error:
-                self.notify(f"Comet did not take {name}: {type(error).__name__}: {error}")
+        Raises:
+            Exception: the SDK's own: it was not logged.
+        """
+        return self.experiment.get_parameter(name)
 
-        return guarded
+    @contextlib.contextmanager
+    def test(self) -> Iterator[None]:
+        """Let what is logged meanwhile be shown as of the test set: ``test_accuracy``."""
+        with self.experiment.test():
+            yield
+
+    @_guarded
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Log parameters by their names: numbers, texts, truth values."""
+        self.experiment.log_parameters(dict(parameters))
+
+    @_guarded
+    def log_parameter(self, name: str, value: Any) -> None:
+        """Log one parameter."""
+        self.experiment.log_parameter(name, value)
+
+    @_guarded
+    def log_metric(self, name: str, value: float, *, step: int, epoch: int) -> None:
+        """Log a point of a metric; ``step`` counts optimizer steps, ``epoch`` begins at 1."""
+        self.experiment.log_metric(name, value, step=step, epoch=epoch)
+
+    @_guarded
+    def log_other(self, name: str, value: Any) -> None:
+        """Log a single value about the run; Comet cuts a text after 1,000 characters."""
+        self.experiment.log_other(name, value)
+
+    @_guarded
+    def log_others(self, values: Mapping[str, Any]) -> None:
+        """Log single values about the run by their names."""
+        self.experiment.log_others(dict(values))
+
+    @_guarded
+    def log_asset(self, path: str, *, file_name: str, step: int | None = None) -> None:
+        """Log a file, called so in Comet."""
+        self.experiment.log_asset(path, file_name=file_name, step=step)
+
+    @_guarded
+    def log_asset_data(self, data: str, name: str, *, step: int | None = None) -> None:
+        """Log a text as a file, called so in Comet."""
+        self.experiment.log_asset_data(data, name=name, step=step)
+
+    @_guarded
+    def log_code(self, *, file_name: str, code_name: str) -> None:
+        """Log a file of code, called so in Comet."""
+        self.experiment.log_code(file_name=file_name, code_name=code_name)
+
+    @_guarded
+    def log_image(self, path: str, *, name: str) -> None:
+        """Log a picture's file."""
+        self.experiment.log_image(path, name=name)
+
+    @_guarded
+    def log_histogram_3d(self, values: Any, *, name: str, step: int) -> None:
+        """Log a histogram of values [N]; Comet stacks those of a name by their steps."""
+        self.experiment.log_histogram_3d(values, name=name, step=step)
+
+    @_guarded
+    def log_confusion_matrix(
+        self,
+        y_true: Sequence[int],
+        y_predicted: Sequence[int],
+        *,
+        labels: Sequence[str],
+        images: Any,
+        max_categories: int,
+        max_examples_per_cell: int,
+        title: str,
+    ) -> None:
+        """Log a confusion matrix with sample images behind its cells.
+
+        Args:
+            y_true: classes [N], from 0.
+            y_predicted: likewise.
+            labels: the classes' names.
+            images: the examples' [N], each uint8 [H, W] or [H, W, C]; those that are shown are asked for.
+            max_categories: how many classes get a row of their own.
+            max_examples_per_cell: how many images a cell shows.
+            title: the matrix's.
+        """
+        self.experiment.log_confusion_matrix(
+            y_true=y_true,
+            y_predicted=y_predicted,
+            labels=labels,
+            images=images,
+            max_categories=max_categories,
+            max_examples_per_cell=max_examples_per_cell,
+            title=title,
+        )
+
+    @_guarded
+    def log_model(self, name: str, path: str, *, file_name: str) -> None:
+        """Log a file of a saved model."""
+        self.experiment.log_model(name, path, file_name=file_name)
+
+    @_guarded
+    def register_model(self, name: str, *, registry_name: str) -> None:
+        """Put a logged model into the workspace's registry; only online."""
+        self.experiment.register_model(name, registry_name=registry_name)
+
+    @_guarded
+    def log_optimization(
+        self,
+        optimization_id: str,
+        metric_name: str,
+        metric_value: float | None,
+        parameters: Mapping[str, Any] | None,
+        objective: str,
+    ) -> None:
+        """Log which sweep a trial belongs to; ``objective`` is maximum or minimum."""
+        self.experiment.log_optimization(optimization_id, metric_name, metric_value, parameters, objective)
+
+    @_guarded
+    def set_model_graph(self, graph: str) -> None:
+        """Log the model's architecture as Keras' JSON."""
+        self.experiment.set_model_graph(graph)
+
+    @_guarded
+    def set_pip_packages(self) -> None:
+        """Log which packages are installed."""
+        self.experiment.set_pip_packages()
+
+    @_guarded
+    def end(self) -> None:
+        """End the experiment: what is still on its way is sent or written."""
+        self.experiment.end()
 
 
 class LoggedParameters:
@@ -99,7 +208,7 @@ class LoggedParameters:
         if name not in self._logged:
             raise KeyError(f"parameter '{name}' is read but not logged: it does not apply to this run")
         self._read.add(name)
-        return self.tracker.experiment.get_parameter(name)
+        return self.tracker.get_parameter(name)
 
     def logged(self) -> dict[str, Any]:
         """Return what was logged."""
@@ -108,192 +217,3 @@ class LoggedParameters:
     def unread(self) -> list[str]:
         """Return the names of what was logged and never read."""
         return sorted(set(self._logged) - self._read)
-
-
-def resolve_mode(mode: str) -> str:
-    """Turn ``auto`` into online where an API key is configured, else offline.
-
-    Raises:
-        UserError: online without an API key, or with an address that is none.
-    """
-    if mode == AUTO:
-        mode = ONLINE if api_key() else OFFLINE
-    if mode == ONLINE:
-        if not api_key():
-            raise UserError(NO_KEY)
-        server_address()
-    return mode
-
-
-def destination(name: str, tags: Sequence[str], workspace: str | None, project: str | None) -> Destination:
-    """Complete a destination from what the SDK is configured with.
-
-    Raises:
-        UserError: a name or tag is longer than NAME_CHARACTERS: it would be cut somewhere on its way.
-    """
-    for kind, text in (("name", name), *(("tag", tag) for tag in tags)):
-        if len(text) > NAME_CHARACTERS:
-            raise UserError(
-                f"{kind} = '{text[:20]}…' has {len(text)} characters; at most {NAME_CHARACTERS} are allowed"
-            )
-    config = import_comet().config.get_config()
-    return Destination(
-        workspace or config["comet.workspace"] or None,
-        project or config["comet.project_name"] or PROJECT,
-        name,
-        tuple(tags),
-    )
-
-
-def new_key() -> str:
-    """Make an experiment key: 40 hexadecimal digits."""
-    return os.urandom(20).hex()
-
-
-def start_experiment(
-    mode: str, key: str, where: Destination, segment: Path, notify: Callable[[str], None]
-) -> Tracker:
-    """Start the experiment ``key``; where Comet can't be reached the run goes on offline, after a notice.
-
-    Args:
-        mode: online, offline or disabled.
-        key: 32 to 50 letters and digits; the same for every process that works on the run.
-        where: its place and name in Comet.
-        segment: the folder for this process's journal and archive, ``runs/KEY/comet/segments/N``.
-        notify: called with one sentence for each thing that the user should know.
-    """
-    _hear_warnings(notify)
-    if mode == ONLINE:
-        try:
-            return Tracker(_start_online(key, where, segment), ONLINE, notify)
-        except ConnectionError as error:
-            later = command_on(segment.parents[2], "experiment", "upload")
-            notify(f"tracking offline: {error}; send the run later: {later}")
-            mode = OFFLINE
-    experiment = _start(key, where, segment, online=False, disabled=mode == DISABLED)
-    if mode == OFFLINE:
-        # The streamer otherwise sleeps a second in end(); a test pins these private names.
-        experiment.streamer.queue_timeout = experiment.streamer._wait_for_finish_sleep_interval = 0.05
-    return Tracker(experiment, mode, notify)
-
-
-def _start_online(key: str, where: Destination, segment: Path) -> Any:
-    """Start online.
-
-    Raises:
-        ConnectionError: one clause saying why it cannot be.
-    """
-    comet_ml = import_comet()
-    server = urllib.parse.urljoin(server_address(), "isAlive/ver")
-    host = urllib.parse.urlsplit(server).netloc.rpartition("@")[2]
-    silence = f"Comet's server at {host} does not answer"
-    probe = _within(PROBE_SECONDS, lambda: _answers(server))
-    if not probe or not probe[0]:
-        raise ConnectionError(silence)
-    # Apart from the offline segment, in case the SDK comes back after we have gone on without it.
-    folder = segment / ONLINE
-    folder.mkdir()
-    try:
-        started = _within(HANDSHAKE_SECONDS, lambda: _start(key, where, folder, online=True, disabled=False))
-    except Exception as error:  # the SDK raises its own and requests' errors alike
-        about_key = "APIKey" in type(error).__name__ or type(error).__name__ == "Unauthorized"
-        reason = "refuses the API key" if about_key else "does not take the run"
-        raise ConnectionError(f"Comet {reason} ({type(error).__name__})") from None
-    if not started:
-        comet_ml.config.set_global_experiment(None)  # or the next start would wait for this one to end
-        raise ConnectionError(silence)
-    if not started[0].alive:
-        started[0].end()
-        raise ConnectionError("Comet does not take the run: wrong API key or workspace, or its server ails")
-    return started[0]
-
-
-def _within(seconds: float, function: Callable[[], Any]) -> list[Any]:
-    """Call a function on a thread; return its result in a list, empty if it took longer than that.
-
-    The thread is left behind then: the SDK's own time limits add up to half a minute.
-    """
-    results: list[Any] = []
-    errors: list[Exception] = []
-
-    def call() -> None:
-        try:
-            results.append(function())
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    return list(results)
-
-
-def _start(key: str, where: Destination, segment: Path, *, online: bool, disabled: bool) -> Any:
-    comet_ml = import_comet()
-    config = comet_ml.ExperimentConfig(
-        disabled=disabled,
-        name=where.name,
-        tags=list(where.tags),
-        offline_directory=str(segment),
-        log_code=False,
-        log_graph=False,
-        log_env_details=False,
-        log_git_metadata=False,
-        log_git_patch=False,
-        parse_args=False,
-        auto_output_logging=False,
-        auto_param_logging=False,
-        auto_metric_logging=False,
-        display_summary_level=0,
-    )
-    with _temporary_files_in(segment):
-        return comet_ml.start(
-            experiment_key=key,
-            workspace=where.workspace,
-            project_name=where.project,
-            mode="create",
-            online=online,
-            experiment_config=config,
-        )
-
-
-class _Notices(logging.Handler):
-    """Turns the SDK's warnings and errors into notices."""
-
-    def __init__(self, notify: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._notify = notify
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Pass a record on, as one line."""
-        self._notify(f"Comet: {' '.join(record.getMessage().split())}")
-
-
-def _hear_warnings(notify: Callable[[str], None]) -> None:
-    import_comet()
-    logger = logging.getLogger("comet_ml")
-    for handler in [handler for handler in logger.handlers if isinstance(handler, _Notices)]:
-        logger.removeHandler(handler)
-    logger.addHandler(_Notices(notify))
-
-
-@contextlib.contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Let the SDK make its temporary folder, the journal of a killed run, in the run directory."""
-    before = tempfile.tempdir
-    tempfile.tempdir = str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
-
-
-def _answers(url: str) -> bool:
-    """Tell whether a server answers at all."""
-    try:
-        with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as response:
-            return response.status == 200
-    except (OSError, ValueError, http.client.HTTPException):
-        return False

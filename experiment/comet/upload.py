@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -12,17 +11,27 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from experiment.comet import tracker as tracking
+from experiment.comet import session, settings
+from experiment.comet.holdings import Holdings, describe, fetch_holdings, missing_from
+from experiment.comet.server import Server
 from experiment.errors import UserError
-from experiment.store import archive_writer as archives
-from experiment.store.directory import DamagedFile, RunDirectory, read_json, read_run, write_json
-from experiment.store.files import Schema, Seconds
+from experiment.store.archive_format import (
+    Message,
+    archived_messages,
+    check_archive,
+    write_member,
+    write_messages,
+)
+from experiment.store.archive_writer import build_archive
+from experiment.store.directory import RunDirectory
+from experiment.store.files import DamagedFile, Schema, Seconds, read_json, write_json
+from experiment.store.record import read_run
 
 READ_BACK_SECONDS = 30.0
 SENDER_SECONDS = 120.0
@@ -36,17 +45,6 @@ from comet_ml.scripts.comet import main
 sys.argv[0] = "comet"
 main()
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Holdings:
-    """What Comet has of a run: names, points (name, step), asset ids and (name, bytes), its page."""
-
-    parameters: frozenset[str] = frozenset()
-    others: frozenset[str] = frozenset()
-    points: frozenset[tuple[str, int | None]] = frozenset()
-    assets: frozenset[Any] = frozenset()
-    url: str | None = None
 
 
 def upload(
@@ -73,26 +71,27 @@ def upload(
     """
     with directory.exclusive():
         run = read_run(directory.path)
-        if run["mode"] == tracking.DISABLED:
+        if run["mode"] == session.DISABLED:
             raise UserError(f"run {directory.key[:12]} was not tracked (--mode disabled): nothing to upload")
-        if archives.check_archive(directory.archive):
+        if check_archive(directory.archive):
             try:
-                archives.build_archive(directory)
+                build_archive(directory)
             except OSError as error:
                 reason = error.strerror or error
                 raise UserError(f"'{directory.archive}' cannot be written: {reason}") from None
-        messages = list(archives.archived_messages(directory.archive))
+        messages = list(archived_messages(directory.archive))
+        server = Server(directory.key)
         try:
             with FileLock(_sending(directory), timeout=SENDER_SECONDS):
-                has = _fetch(directory.key)
+                has = fetch_holdings(server, directory.key)
         except Timeout:
             raise UserError(f"run {directory.key[:12]} is being sent by another process") from None
-        missing = _missing(messages, has, directory.archive)
+        missing = missing_from(messages, has, directory.archive)
         if missing or has is None:
             say(f"run {directory.key[:12]}: sending {len(missing)} of {len(messages)} messages")
             destination = (workspace or run.get("workspace"), project or run.get("project"))
             _send(directory, missing, "create" if has is None else "get", destination)
-            missing, has = _wait_until_there(directory, messages, READ_BACK_SECONDS)
+            missing, has = _wait_until_there(server, directory, messages, READ_BACK_SECONDS)
         ledger = _write_ledger(directory, messages, missing, has)
         if ledger["url"]:
             directory.update_run(url=ledger["url"])
@@ -107,8 +106,9 @@ def verify(directory: RunDirectory, seconds: float) -> dict[str, Any]:
     Raises:
         UserError: Comet does not answer.
     """
-    messages = list(archives.archived_messages(directory.archive))
-    return _write_ledger(directory, messages, *_wait_until_there(directory, messages, seconds))
+    messages = list(archived_messages(directory.archive))
+    found = _wait_until_there(Server(directory.key), directory, messages, seconds)
+    return _write_ledger(directory, messages, *found)
 
 
 class _Ledger(Schema):
@@ -141,8 +141,8 @@ def counted(ledger: Mapping[str, Any]) -> str:
 
 def _write_ledger(
     directory: RunDirectory,
-    messages: list[archives.Message],
-    missing: list[archives.Message],
+    messages: list[Message],
+    missing: list[Message],
     has: Holdings | None,
 ) -> dict[str, Any]:
     counts = {kind: sum(m["type"] == kind for m in messages) for kind in _COUNTED}
@@ -152,7 +152,7 @@ def _write_ledger(
         "uploaded": time.time(),
         "verified": not missing,
         "counts": {_COUNTED[kind]: count for kind, count in counts.items()},
-        "missing": sorted({_describe(message) for message in missing}),
+        "missing": sorted({describe(message) for message in missing}),
     }
     write_json(directory.upload_file, ledger)
     return ledger
@@ -161,97 +161,9 @@ def _write_ledger(
 _COUNTED = {"parameter_msg": "parameters", "metric_msg": "points", "file_upload": "assets"}
 
 
-def _fetch(key: str) -> Holdings | None:
-    """Read back what Comet has of a run; None where it has no such run.
-
-    Raises:
-        UserError: there is no API key, it or the server's address is wrong, or Comet does not answer.
-    """
-    if not tracking.api_key():
-        raise UserError(
-            tracking.NO_KEY.replace("mode = 'online'", "upload").replace(", or take --mode offline", "")
-        )
-    comet_ml = tracking.import_comet()
-    tracking.server_address()
-    try:
-        found = comet_ml.API(api_key=tracking.api_key()).get_experiment_by_key(key)
-        if found is None:
-            return None
-        return Holdings(
-            frozenset(each["name"] for each in found.get_parameters_summary()),
-            frozenset(each["name"] for each in found.get_others_summary()),
-            frozenset((each["metricName"], _step(each.get("step"))) for each in found.get_metrics()),
-            frozenset(
-                identity
-                for each in found.get_asset_list()
-                for identity in (each["assetId"], (each["fileName"], int(each["fileSize"])))
-            ),
-            found.url,
-        )
-    except Exception as error:  # the SDK raises its own, requests' and everett's errors alike
-        reason = "refuses the API key" if type(error).__name__ in _KEY_ERRORS else "cannot be read"
-        raise UserError(f"Comet {reason} ({type(error).__name__})") from None
-
-
-_KEY_ERRORS = ("Unauthorized", "InvalidAPIKey", "InvalidRestAPIKey")
-
-
-def _step(value: Any) -> int | None:
-    return None if value is None else int(value)
-
-
-def _missing(
-    messages: Iterable[archives.Message], has: Holdings | None, archive: Path
-) -> list[archives.Message]:
-    """Return the messages that Comet lacks; kinds that can't be read back are sent the first time only."""
-    if has is None:
-        return list(messages)
-    with zipfile.ZipFile(archive) as stored:
-        sizes = {info.filename: info.file_size for info in stored.infolist()}
-    missing = []
-    for message in messages:
-        payload, kind = message["payload"], message["type"]
-        if kind == "parameter_msg":
-            there = _parameter(payload) in has.parameters
-        elif kind == "log_other":
-            there = payload["key"] in has.others
-        elif kind == "metric_msg":
-            there = (_shown_name(payload), _step(payload["metric"].get("step"))) in has.points
-        elif kind == "file_upload":
-            details = payload.get("additional_params") or {}
-            identity = (details.get("fileName") or details.get("figName"), sizes[payload["file_path"]])
-            there = (details.get("assetId") or details.get("imageId")) in has.assets or identity in has.assets
-        else:
-            there = True
-        if not there:
-            missing.append(message)
-    return missing
-
-
-def _parameter(payload: dict[str, Any]) -> str:
-    return (payload.get("param") or payload["params"])["paramName"]
-
-
-def _shown_name(payload: dict[str, Any]) -> str:
-    """Return a metric's name as Comet shows it, its context before it."""
-    name = payload["metric"]["metricName"]
-    return f"{payload['context']}_{name}" if payload.get("context") else name
-
-
-def _describe(message: archives.Message) -> str:
-    payload = message["payload"]
-    details = payload.get("additional_params") or {}
-    return {
-        "parameter_msg": lambda: f"parameter {_parameter(payload)}",
-        "metric_msg": lambda: f"metric {_shown_name(payload)}",
-        "log_other": lambda: f"other {payload['key']}",
-        "file_upload": lambda: f"asset {details.get('fileName') or details.get('figName')}",
-    }.get(message["type"], lambda: message["type"])()
-
-
 def _send(
     directory: RunDirectory,
-    messages: list[archives.Message],
+    messages: list[Message],
     strategy: str,
     destination: tuple[str | None, str | None],
 ) -> None:
@@ -260,8 +172,8 @@ def _send(
         part = Path(folder) / f"{directory.key}.zip"
         with zipfile.ZipFile(directory.archive) as whole, zipfile.ZipFile(part, "w") as archive:
             described = json.loads(whole.read("experiment.json")) | {"resume_strategy": strategy}
-            archives.write_member(archive, "experiment.json", json.dumps(described))
-            archives.write_messages(archive, messages)
+            write_member(archive, "experiment.json", json.dumps(described))
+            write_messages(archive, messages)
             for message in messages:
                 if file := message["payload"].get("file_path"):
                     with whole.open(file) as source, archive.open(file, "w", force_zip64=True) as target:
@@ -274,7 +186,7 @@ def _send(
         ]
         # Where the upload runs must not matter: no .env of that folder, no project of that shell.
         kept = {n: v for n, v in os.environ.items() if n not in ("COMET_WORKSPACE", "COMET_PROJECT_NAME")}
-        kept |= {"COMET_API_KEY": tracking.api_key() or "", "COMET_OFFLINE_SAMPLING_SIZE": "1000000"}
+        kept |= {"COMET_API_KEY": settings.api_key() or "", "COMET_OFFLINE_SAMPLING_SIZE": "1000000"}
         subprocess.run(
             [sys.executable, "-c", _SEND, str(_sending(directory)), "upload", str(part), *flags],
             cwd=folder,
@@ -290,8 +202,8 @@ def _sending(directory: RunDirectory) -> Path:
 
 
 def _wait_until_there(
-    directory: RunDirectory, messages: list[archives.Message], seconds: float
-) -> tuple[list[archives.Message], Holdings | None]:
+    server: Server, directory: RunDirectory, messages: list[Message], seconds: float
+) -> tuple[list[Message], Holdings | None]:
     """Read back until nothing is missing or time is up; return what is missing then, and what is there.
 
     Raises:
@@ -300,8 +212,8 @@ def _wait_until_there(
     deadline = time.monotonic() + seconds
     while True:
         try:
-            has = _fetch(directory.key)
-            missing = _missing(messages, has, directory.archive)
+            has = fetch_holdings(server, directory.key)
+            missing = missing_from(messages, has, directory.archive)
             if not missing or time.monotonic() > deadline:
                 return missing, has
         except UserError:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from experiment.errors import UserError
-from experiment.store.directory import RUNNING, DamagedFile, RunDirectory, read_run
+from experiment.store.directory import RunDirectory
+from experiment.store.files import DamagedFile
 from experiment.store.find import Runs, list_runs
+from experiment.store.record import RUNNING, read_run
 from experiment.system import streams
 from experiment.system.environment import read_environment
 from experiment.system.parser import PREFIX

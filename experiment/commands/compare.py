@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiment.commands.list_show import read_runs
 from experiment.errors import UserError
-from experiment.store.directory import DamagedFile, RunRecord
-from experiment.store.find import Runs
+from experiment.store.files import DamagedFile
+from experiment.store.find import Runs, read_runs
+from experiment.store.record import RunRecord
 from experiment.system import streams
 from experiment.system.environment import read_environment
 
@@ -68,12 +68,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _load(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list[RunRecord]:
     """Read runs from here and, with ``--online``, from Comet what is not here; in the order of names."""
-    from experiment.compare import comparison as compare
-
     if options.online:
         return _load_with_online(names, options, runs)
     if names:
-        return [compare.load_run(name, runs) for name in names]
+        return [runs.read(name) for name in names]
     records, problems = read_runs(options.runs)
     for problem in problems:
         print(problem, file=sys.stderr)
@@ -82,13 +80,12 @@ def _load(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list
 
 def _load_with_online(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list[RunRecord]:
     read_environment()
-    from experiment.comet import server as online
-    from experiment.compare import comparison as compare
+    from experiment.comet import runs as online
 
     found: dict[str, RunRecord] = {}
     for name in names:
         try:
-            found[name] = compare.load_run(name, runs)
+            found[name] = runs.read(name)
         except DamagedFile:
             raise
         except UserError:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from experiment.errors import UserError
 from experiment.store.curves import results_of
-from experiment.store.directory import RUNNING, RunDirectory, RunRecord, plain_json, read_record
-from experiment.store.find import find_run, list_runs
+from experiment.store.directory import RunDirectory
+from experiment.store.files import plain_json
+from experiment.store.find import Runs, read_runs
+from experiment.store.record import RUNNING, RunRecord
 from experiment.system import streams
 from experiment.system.text_table import format_table, printable
 
@@ -46,31 +45,9 @@ def list_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_runs(runs: Path) -> tuple[list[RunRecord], list[str]]:
-    """Read all runs in a folder, the oldest first; of those that cannot be read, a sentence each."""
-    records, problems = read_records(list_runs(runs))
-    return sorted(records, key=lambda record: record.run.get("started") or 0), problems
-
-
-def read_records(paths: Iterable[Path]) -> tuple[list[RunRecord], list[str]]:
-    """Read run directories in their order; of those that cannot be read, return a sentence each."""
-    records, problems = [], []
-    for path in paths:
-        try:
-            records.append(read_record(path))
-        except UserError as error:
-            problems.append(f"left out: {error}")
-    return records, problems
-
-
 def show_command(options: argparse.Namespace) -> int:
     """Show one run whole."""
-    if os.path.isfile(options.run):
-        from experiment.store.archive_reader import read_archive
-
-        record = read_archive(Path(options.run))
-    else:
-        record = read_record(find_run(options.runs, options.run).path)
+    record = Runs(options.runs).read(options.run)
     whole = {"run": record.run, "params": record.params, "results": record.results}
     if options.json:
         streams.print_json(plain_json(whole))

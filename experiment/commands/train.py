@@ -61,8 +61,9 @@ def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
 
 def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     """Go on with a run; its parameters are its own, but for more epochs."""
-    from experiment.store.directory import demand, read_record
+    from experiment.store.directory_reader import read_record
     from experiment.store.find import find_run
+    from experiment.store.record import demand
 
     directory = find_run(Path(options.runs), options.resume)
     if changed := sorted({*flags, *(["params"] if options.params else [])} - {"epochs"}):

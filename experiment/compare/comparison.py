@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from experiment.compare.directions import direction_of
 from experiment.compare.groups import Group, differing_parameters, group_runs, label_of, origin_of, plain
 from experiment.compare.pairs import Verdict, mcnemar_verdicts, welch_verdicts
 from experiment.errors import UserError
-from experiment.store.archive_reader import read_archive
 from experiment.store.curves import results_of
-from experiment.store.directory import FINISHED, RunRecord, read_record
-from experiment.store.find import Runs
+from experiment.store.record import FINISHED, RunRecord
 
 METRIC = "test_accuracy"
 
@@ -33,17 +29,6 @@ class Comparison:
     groups: Sequence[Group]
     verdicts: Sequence[Verdict]
     warnings: Sequence[str]
-
-
-def load_run(name: str, runs: Runs) -> RunRecord:
-    """Read a run by its key, the beginning of a key, its name, its directory or its archive.
-
-    Raises:
-        UserError: it is not there or cannot be read.
-    """
-    if os.path.isfile(name):  # unlike Path's, false for a name too long to be one
-        return read_archive(Path(name))
-    return read_record(runs.find(name).path)
 
 
 def compare_runs(

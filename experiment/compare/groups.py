@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiment.evaluation import significance as statistics
-from experiment.store.directory import FINISHED, RunRecord
+from experiment.store.record import FINISHED, RunRecord
 from experiment.system.text_table import printable
 
 PARAMETERS_IN_A_LABEL = 3  # more only where groups cannot be told apart by these

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiment.compare.groups import differing_parameters, plain, test_set_of, value_of
-from experiment.store.directory import FINISHED, RunRecord
+from experiment.store.record import FINISHED, RunRecord
 
 FEWEST_RUNS = 10
 TREES, REPEATS = 100, 5

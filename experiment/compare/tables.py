@@ -13,7 +13,7 @@ from experiment.compare.comparison import Comparison
 from experiment.compare.directions import lower_is_better
 from experiment.compare.groups import test_set_of, value_of
 from experiment.errors import UserError
-from experiment.store.directory import plain_json
+from experiment.store.files import plain_json
 from experiment.system.text_table import format_table
 
 SIDE_BY_SIDE = 6  # that many runs at most are columns; more are rows

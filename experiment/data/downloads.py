@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-import urllib.request
 from pathlib import Path
 
 from experiment.data.array_files import IDX_FILES
 from experiment.errors import UserError
+from experiment.system.deadline import answers
 
 DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 PROBE_SECONDS = 4.0
@@ -28,7 +27,7 @@ def download(name: str) -> None:
         UserError: it cannot be had, with what to do instead.
     """
     first = "mnist.npz" if name == "mnist" else f"{IDX_FILES['y_test']}.gz"
-    if not _answers(DOWNLOADS + first):
+    if not answers(DOWNLOADS + first, PROBE_SECONDS, method="HEAD"):
         raise UserError(f"{name} is neither in {cache()} nor can it be downloaded here: {_ADVICE}")
     from experiment.system.keras_settings import import_keras
 
@@ -40,21 +39,3 @@ def download(name: str) -> None:
         raise UserError(f"{name} could not be downloaded ({error}): {_ADVICE}") from None
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _answers(url: str) -> bool:
-    """Tell whether a URL answers within PROBE_SECONDS, name resolution included."""
-    answers: list[bool] = []
-
-    def probe() -> None:
-        try:
-            request = urllib.request.Request(url, method="HEAD")
-            with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as response:
-                answers.append(response.status == 200)
-        except OSError:
-            answers.append(False)
-
-    thread = threading.Thread(target=probe, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return bool(answers and answers[0])

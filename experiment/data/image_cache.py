@@ -19,7 +19,7 @@ import PIL
 
 from experiment.data import image as images
 from experiment.errors import UserError
-from experiment.store.directory import sync_folder
+from experiment.store.files import sync_folder
 from experiment.system import provenance
 
 Progress = Callable[[str, int, int], None]

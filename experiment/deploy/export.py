@@ -26,7 +26,10 @@ import numpy as np
 from experiment.data.arrays import Dataset, Examples, split_arrays
 from experiment.data.image_folder import load_set
 from experiment.errors import UserError
-from experiment.store.directory import RunDirectory, RunRecord, atomic_path, read_record, sync_folder
+from experiment.store.directory import RunDirectory
+from experiment.store.directory_reader import read_record
+from experiment.store.files import atomic_path, sync_folder
+from experiment.store.record import RunRecord
 from experiment.system.console import without_stderr
 from experiment.system.names import printable
 

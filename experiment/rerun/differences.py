@@ -10,8 +10,7 @@ from typing import Any
 
 from experiment.data.arrays import DATASETS
 from experiment.errors import UserError
-from experiment.rerun.original import Original
-from experiment.store.directory import FINISHED
+from experiment.store.record import COMET, FINISHED, RunRecord
 from experiment.system import provenance
 from params.load import NAMES, check_params, load_params
 from params.spec import Params
@@ -26,7 +25,7 @@ class Difference:
     now: Any
 
 
-def parameters(original: Original, flags: Mapping[str, str]) -> Params:
+def parameters(original: RunRecord, flags: Mapping[str, str]) -> Params:
     """Return the parameters to repeat a run with: its own, but for those given as flags.
 
     Raises:
@@ -37,17 +36,15 @@ def parameters(original: Original, flags: Mapping[str, str]) -> Params:
         raise UserError(f"run {name} cannot be repeated: there is no parameter '{unknown[0]}' any more")
     if "model" not in original.params or original.params.get("dataset") == "arrays":
         raise UserError(f"run {name} cannot be repeated from here: a program gave it its own model or arrays")
-    if not original.points:
+    if not original.points():
         raise UserError(f"run {name} has no finished epoch that a rerun could be compared with")
-    dataset = original.facts["dataset"]
+    dataset = original.run["dataset"]
     source = dataset["name"] if dataset["name"] in DATASETS else dataset.get("source")
     if "dataset" not in flags and not (source in DATASETS or (source and os.path.exists(source))):
-        where = (
-            f"'{source}' is gone" if source else f"of '{dataset['name']}' the {original.source} has no path"
-        )
+        where = f"'{source}' is gone" if source else f"of '{dataset['name']}' the {original.kind} has no path"
         raise UserError(f"run {name} cannot be repeated without its data: {where}; give --dataset PATH")
     stored = dict(original.params) | ({} if "dataset" in flags else {"dataset": source})
-    if original.source == "Comet":  # which gives everything as text
+    if original.kind == COMET:  # which gives everything as text
         return load_params(flags={each: str(value) for each, value in stored.items()} | dict(flags))
     given = load_params(flags=flags)
     changed = {each: getattr(given, each.replace("-", "_")) for each in flags}
@@ -55,7 +52,7 @@ def parameters(original: Original, flags: Mapping[str, str]) -> Params:
 
 
 def announce(
-    original: Original, values: Mapping[str, Any], facts: Mapping[str, Any], say: Callable[[str], None]
+    original: RunRecord, values: Mapping[str, Any], facts: Mapping[str, Any], say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Say what is not as it was, and what the verdict will mean; return it for the run's record.
 
@@ -66,7 +63,7 @@ def announce(
         say: called with each sentence.
     """
     found = differences(original, values, facts)
-    say(f"rerun of {original.key[:12]} ({original.name}), read from its {original.source}")
+    say(f"rerun of {original.key[:12]} ({original.name}), read from its {original.kind}")
     for each in found:
         say(f"  {each.what}: {each.then} → {each.now}")
     notes = [*_code_note(original, facts), *_threads_note(original), _meaning(found)]
@@ -76,16 +73,16 @@ def announce(
         say(f"  {note}")
     return {
         "of": original.key,
-        "source": original.source,
+        "source": original.kind,
         "place": original.place,
         "differences": [dataclasses.asdict(each) for each in found],
         "notes": notes,
     }
 
 
-def differences(original: Original, values: Mapping[str, Any], facts: Mapping[str, Any]) -> list[Difference]:
+def differences(original: RunRecord, values: Mapping[str, Any], facts: Mapping[str, Any]) -> list[Difference]:
     """Return what is not as it was: parameters, data, code, packages, machine."""
-    then = original.facts
+    then = original.run
     stored = _as_texts(original.params)
     found = [
         Difference(f"parameter {name}", stored.get(name), value)
@@ -98,7 +95,7 @@ def differences(original: Original, values: Mapping[str, Any], facts: Mapping[st
     found += _data_differences(then["dataset"], facts["dataset"])
     if then["code_fingerprint"] != facts["code_fingerprint"]:
         found.append(
-            Difference(f"code {_changed_files(original.code)}".strip(), _version(then), _version(facts))
+            Difference(f"code {_changed_files(original.code())}".strip(), _version(then), _version(facts))
         )
     elif _version(then) != _version(facts):
         found.append(Difference("commit, but not the code", _version(then), _version(facts)))
@@ -112,11 +109,11 @@ def differences(original: Original, values: Mapping[str, Any], facts: Mapping[st
     return found
 
 
-def limit_threads(original: Original, notify: Callable[[str], None]) -> None:
+def limit_threads(original: RunRecord, notify: Callable[[str], None]) -> None:
     """Let TensorFlow compute on as many threads as the original did: others give other last bits."""
     import tensorflow as tf
 
-    threads = original.facts.get("threads")
+    threads = original.run.get("threads")
     now = tf.config.threading.get_intra_op_parallelism_threads() or provenance.cores()
     if not threads or threads == now:
         return
@@ -167,27 +164,27 @@ def _version(facts: Mapping[str, Any]) -> str:
     return f"commit {git['commit'][:12]}" + (" with uncommitted changes" if git.get("dirty") else "")
 
 
-def _code_note(original: Original, facts: Mapping[str, Any]) -> list[str]:
+def _code_note(original: RunRecord, facts: Mapping[str, Any]) -> list[str]:
     """Say whether other code than today's can be had again; nothing where it is today's."""
-    if original.facts["code_fingerprint"] == facts["code_fingerprint"]:
+    if original.run["code_fingerprint"] == facts["code_fingerprint"]:
         return []
-    git = original.facts.get("git") or {}
+    git = original.run.get("git") or {}
     if "commit" not in git:
         return ["the original's code is in no commit; today's trains"]
-    if git.get("dirty") and not original.patch:
+    if git.get("dirty") and not original.patch():
         return ["the original's uncommitted changes were not kept; today's code trains"]
     try:
-        again = provenance.restored_fingerprint(git["commit"], original.patch)
+        again = provenance.restored_fingerprint(git["commit"], original.patch())
     except UserError as error:
         return [f"the original's code cannot be had again: {error}; today's trains"]
-    if again != original.facts["code_fingerprint"]:
+    if again != original.run["code_fingerprint"]:
         return [f"commit {git['commit'][:12]} is not all of the original's code; today's trains"]
-    patch = " and git.patch from its archive" if original.patch else ""
+    patch = " and git.patch from its archive" if original.patch() else ""
     return [f"today's code trains; commit {git['commit'][:12]}{patch} would give the original's exactly"]
 
 
-def _threads_note(original: Original) -> list[str]:
-    return [] if original.facts.get("threads") else ["on how many threads the original computed is not known"]
+def _threads_note(original: RunRecord) -> list[str]:
+    return [] if original.run.get("threads") else ["on how many threads the original computed is not known"]
 
 
 def _meaning(found: Iterable[Difference]) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from experiment.comet.tracker import Tracker
 from experiment.rerun import differences, verdict
-from experiment.rerun.original import Original
 from experiment.store.directory import RunDirectory
+from experiment.store.record import RunRecord
 from experiment.system.parser import PREFIX
 
 
@@ -17,7 +17,7 @@ from experiment.system.parser import PREFIX
 class Repetition:
     """The repetition of an original, which it is compared with at its end."""
 
-    original: Original
+    original: RunRecord
     key: str | None = None
     label: str | None = None
     chose_parameters = True

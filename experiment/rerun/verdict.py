@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 
 from experiment.evaluation import significance as statistics
-from experiment.rerun.original import Original
-from experiment.store.directory import FINISHED, Point, RunDirectory, read_json, read_metrics
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json
+from experiment.store.journal import Point, read_metrics
+from experiment.store.predictions import Predictions, stored_predictions
+from experiment.store.record import FINISHED, RunRecord
 
 IDENTICAL, WITHIN_NOISE, DIFFERENT = "bit-identical", "same within noise", "different"
 CHANCE = 0.05
@@ -27,7 +30,7 @@ BY_STEP = "batch_loss"  # the one metric that has several points an epoch
 Places = Mapping[tuple[str, int], Point]
 
 
-def judge(original: Original, directory: RunDirectory) -> dict[str, Any]:
+def judge(original: RunRecord, directory: RunDirectory) -> dict[str, Any]:
     """Compare a rerun with its original.
 
     Args:
@@ -38,17 +41,16 @@ def judge(original: Original, directory: RunDirectory) -> dict[str, Any]:
         The verdict, the first point at which the two diverge, how many points differ, and, where both runs
         were finished on the same test set, what their predictions say.
     """
-    then, now = _by_place(original.points), _by_place(read_metrics(directory.metrics_file))
+    then, now = _by_place(original.points()), _by_place(read_metrics(directory.metrics_file))
     whole = original.status == FINISHED
     places = _compared(then, now, whole)
     apart = [place for place in places if not _equal(then.get(place), now.get(place))]
-    with np.load(directory.predictions_file) as stored:
-        predictions = stored["labels"], stored["probabilities"]
-    facts = (original.facts, read_json(directory.run_file))
+    facts = (original.run, read_json(directory.run_file))
     tests = [each["dataset"].get("test_fingerprint") for each in facts]
     on_test = None
-    if original.predictions and tests[0] == tests[1]:
-        on_test = _compare_predictions(original.predictions, predictions, then, now)
+    before, after = original.predictions(), stored_predictions(directory.predictions_file)
+    if before and after and tests[0] == tests[1]:
+        on_test = _compare_predictions(before, after, then, now)
     equal = places and not apart and not (on_test and on_test["probabilities_differ"])
     verdict = IDENTICAL if equal else WITHIN_NOISE if on_test and on_test["within_noise"] else DIFFERENT
     first = _first([*(now.get(place) or then[place] for place in apart)], then, now)
@@ -145,13 +147,13 @@ def _first(apart: list[Point], then: Places, now: Places) -> dict[str, Any] | No
 
 
 def _compare_predictions(
-    original: tuple[np.ndarray, np.ndarray],
-    rerun: tuple[np.ndarray, np.ndarray],
+    original: Predictions,
+    rerun: Predictions,
     then: Places,
     now: Places,
 ) -> dict[str, Any]:
     """Compare predictions on the same test images: equal bits, and McNemar's exact test."""
-    (labels, before), (_, after) = original, rerun
+    labels, before, after = original.labels, original.probabilities, rerun.probabilities
     right_then, right_now = (each.argmax(-1) == labels for each in (before, after))
     lost, won, p = statistics.mcnemar(right_then, right_now)
     losses = [_last_loss(places) for places in (then, now)]

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from experiment.comet import tracker as tracking
+from experiment.comet import settings
+from experiment.comet.tracker import Tracker
 from experiment.data import image_folder, image_report
 from experiment.data.arrays import (
     Arrays,
@@ -24,7 +25,8 @@ from experiment.data.arrays import (
 )
 from experiment.data.image import FULL_DEPTH
 from experiment.run import figures
-from experiment.store.directory import RunDirectory, write_json
+from experiment.store.directory import RunDirectory
+from experiment.store.files import write_json
 from experiment.system import machine, provenance
 from experiment.system.console import Console
 from params.load import write_params
@@ -122,7 +124,7 @@ def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:
 
 
 def log_inputs(
-    tracker: tracking.Tracker,
+    tracker: Tracker,
     directory: RunDirectory,
     opened: Opened,
     dataset: Dataset,
@@ -160,9 +162,9 @@ def _others(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _log_code(tracker: tracking.Tracker, facts: Mapping[str, Any]) -> None:
+def _log_code(tracker: Tracker, facts: Mapping[str, Any]) -> None:
     if facts["git"].get("dirty"):
-        if patch := provenance.git_patch((tracking.api_key(),)):
+        if patch := provenance.git_patch((settings.api_key(),)):
             tracker.log_asset_data(patch, name="git.patch", step=0)
         if provenance.git_hangs():
             tracker.notify(provenance.NO_ANSWER)
@@ -172,7 +174,7 @@ def _log_code(tracker: tracking.Tracker, facts: Mapping[str, Any]) -> None:
             tracker.log_code(file_name=str(path), code_name=name)
 
 
-def _log_pictures(tracker: tracking.Tracker, directory: RunDirectory, report: Mapping[str, Any]) -> None:
+def _log_pictures(tracker: Tracker, directory: RunDirectory, report: Mapping[str, Any]) -> None:
     """Keep what a folder of pictures held and which files were left out, but not where it lay."""
     path = directory.path / "pictures.json"
     write_json(path, {name: value for name, value in report.items() if name != "folder"})

@@ -10,21 +10,16 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from experiment.comet import tracker as tracking
-from experiment.comet import upload
+from experiment.comet import session, settings, upload
+from experiment.comet.tracker import Tracker
 from experiment.errors import UserError
 from experiment.store import archive_writer as archives
-from experiment.store.directory import (
-    FAILED,
-    FINISHED,
-    INTERRUPTED,
-    RUNNING,
-    RunDirectory,
-    process_identity,
-    write_json,
-)
+from experiment.store.directory import RunDirectory
+from experiment.store.files import write_json
+from experiment.store.record import FAILED, FINISHED, INTERRUPTED, RUNNING, process_identity
 from experiment.system import provenance
 from experiment.system.console import Console
+from experiment.system.deadline import DeadlinePassed, within
 from experiment.system.parser import PREFIX, command_on
 
 # For Comet's server, from the last line of a run to the process's end: of a whole run, of an interrupted one.
@@ -70,12 +65,12 @@ def signal_name(number: int) -> str:
 @contextlib.contextmanager
 def recorded(
     directory: RunDirectory,
-    where: tracking.Destination,
+    where: session.Destination,
     mode: str,
     params: Mapping[str, Any],
     facts: Mapping[str, Any],
     console: Console,
-) -> Iterator[tracking.Tracker]:
+) -> Iterator[Tracker]:
     """Record a run, or its resumption, from its first line to its archive; it is closed whatever happens.
 
     Args:
@@ -89,7 +84,7 @@ def recorded(
     Raises:
         RunFailed: something inside raised.
     """
-    secrets = (tracking.api_key(),)
+    secrets = (settings.api_key(),)
     with directory.exclusive(), _threads_tell(console), _interruption_names(directory):
         write_json(directory.params_file, params)
         again = directory.run_file.exists()
@@ -106,7 +101,7 @@ def recorded(
         }
         now = {"status": RUNNING, "ended": None, "error": None, "process": process_identity()}
         directory.update_run(**({} if again else new), **now)
-        tracker = tracking.start_experiment(
+        tracker = session.start_experiment(
             mode, directory.key, where, directory.new_segment(), console.notice
         )
         if not again:
@@ -168,16 +163,18 @@ def _threads_tell(console: Console) -> Iterator[None]:
 
 
 def _close(
-    directory: RunDirectory, tracker: tracking.Tracker, status: str, error: str | None, console: Console
+    directory: RunDirectory, tracker: Tracker, status: str, error: str | None, console: Console
 ) -> None:
     deadline = time.monotonic() + (INTERRUPTED_SECONDS if status == INTERRUPTED else END_SECONDS)
     tracker.log_other("run_status", status)
     if error:
         tracker.log_asset_data(error, name="traceback.txt")
-    _end(tracker, deadline - time.monotonic() - (READ_BACK_SECONDS if status != INTERRUPTED else 0))
+    kept_for_later = READ_BACK_SECONDS if status != INTERRUPTED else 0
+    with contextlib.suppress(DeadlinePassed):
+        within(deadline - time.monotonic() - kept_for_later, tracker.end)
     try:
         directory.update_run(status=status, ended=time.time(), error=error)
-        if tracker.mode == tracking.DISABLED:
+        if tracker.mode == session.DISABLED:
             return
         for sentence in archives.build_archive(directory):
             console.notice(sentence)
@@ -186,34 +183,25 @@ def _close(
             f"no archive ({problem}); later: {command_on(directory.path, 'experiment', 'recover')}"
         )
         return
-    if tracker.mode == tracking.ONLINE:
+    if tracker.mode == session.ONLINE:
         _say_what_arrived(directory, deadline - time.monotonic(), console)
-
-
-def _end(tracker: tracking.Tracker, seconds: float) -> None:
-    """End the experiment, but wait for Comet's server no longer than that."""
-    thread = threading.Thread(target=tracker.end, daemon=True)
-    thread.start()
-    thread.join(seconds)
 
 
 def _say_what_arrived(directory: RunDirectory, seconds: float, console: Console) -> None:
     """Say whether Comet has all of an online run, as far as it tells within some seconds."""
-    ledgers: list[dict[str, Any]] = []
-
-    def verify() -> None:
-        with contextlib.suppress(UserError):
-            ledgers.append(upload.verify(directory, seconds - 1))
-
-    thread = threading.Thread(target=verify, daemon=True)
-    thread.start()
-    thread.join(max(0.0, seconds))
+    ledger = None
+    try:
+        ledger = within(seconds, lambda: upload.verify(directory, seconds - 1))
+    except (DeadlinePassed, UserError):
+        pass
+    except Exception as error:  # a full disk, say: the run is over and recorded
+        console.notice(f"reading back from Comet ended early: {type(error).__name__}: {error}")
     send = command_on(directory.path, "experiment", "upload")
     later = f"the archive has everything; send the rest: {send}"
-    if not ledgers:
+    if not ledger:
         console.notice(f"Comet does not say what it has of this run; {later}")
-    elif missing := ledgers[0]["missing"]:
+    elif missing := ledger["missing"]:
         lacking = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         console.notice(f"Comet lacks {lacking}; {later}")
     else:
-        console.say(f"Comet has all of this run: {upload.counted(ledgers[0])}, read back")
+        console.say(f"Comet has all of this run: {upload.counted(ledger)}, read back")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiment.comet import tracker as tracking
+from experiment.comet import session
 from experiment.errors import UserError
 from params.words import refusal
 
@@ -40,7 +40,7 @@ class Options:
         UserError: one sentence that names the option, its value and what is allowed.
     """
 
-    mode: str = tracking.AUTO
+    mode: str = session.AUTO
     runs: Path = Path("runs")
     name: str | None = None
     tags: Sequence[str] = ()
@@ -84,7 +84,7 @@ def _is_size(value: Any) -> bool:
 _TEXT = (_is_text_or_none, "text that is not empty, or None")
 _TEXTS = (_are_texts, "a list of texts")
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "mode": (lambda value: value in tracking.MODES, " or ".join(map(repr, tracking.MODES))),
+    "mode": (lambda value: value in session.MODES, " or ".join(map(repr, session.MODES))),
     "runs": (lambda value: isinstance(value, (str, os.PathLike)) and str(value) != "", "a path"),
     **dict.fromkeys(("name", "workspace", "project", "register"), _TEXT),
     **dict.fromkeys(("tags", "typed"), _TEXTS),

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment.comet import tracker as tracking
+from experiment.comet import session
+from experiment.comet.tracker import LoggedParameters, Tracker
 from experiment.data.arrays import Dataset
 from experiment.data.image import FULL_DEPTH
 from experiment.evaluation import calibration
 from experiment.run import figures
 from experiment.store import bundle as bundles
-from experiment.store.directory import RunDirectory, atomic_path, write_json
+from experiment.store.directory import RunDirectory
+from experiment.store.files import atomic_path, write_json
 from experiment.system import provenance
 from experiment.system.names import as_utf8
 
@@ -58,7 +60,7 @@ def calibrate(dataset: Dataset, held_out: Evaluation, evaluation: Evaluation) ->
 
 
 def log_compilation(
-    tracker: tracking.Tracker, directory: RunDirectory, training: Training, notify: Callable[[str], None]
+    tracker: Tracker, directory: RunDirectory, training: Training, notify: Callable[[str], None]
 ) -> None:
     """Log how epochs were compiled, and on how many threads: others give other last bits."""
     import tensorflow as tf
@@ -71,7 +73,7 @@ def log_compilation(
 
 
 def log_results(
-    tracker: tracking.Tracker,
+    tracker: Tracker,
     directory: RunDirectory,
     dataset: Dataset,
     logger: MetricsLogger,
@@ -111,7 +113,7 @@ def _write_predictions(path: Path, labels: np.ndarray, probabilities: np.ndarray
         )
 
 
-def log_weights(tracker: tracking.Tracker, model: Any) -> None:
+def log_weights(tracker: Tracker, model: Any) -> None:
     """Log a histogram of each weight array at the last step."""
     weights = {weight.path: weight.numpy() for weight in model.trainable_weights}
     figures.log_weight_histograms(tracker, weights, int(model.optimizer.iterations.numpy()))
@@ -151,20 +153,20 @@ def write_bundle(
 
 
 def log_model(
-    tracker: tracking.Tracker, saved: Path, bundle: Path, register: str | None, notify: Callable[[str], None]
+    tracker: Tracker, saved: Path, bundle: Path, register: str | None, notify: Callable[[str], None]
 ) -> None:
     """Upload the saved model and its bundle; ``register`` names the model in Comet's registry, if any."""
     name = saved.stem
     for path in (saved, bundle):
         tracker.log_model(name, str(path), file_name=path.name)
-    if register and tracker.mode == tracking.ONLINE:
+    if register and tracker.mode == session.ONLINE:
         tracker.register_model(name, registry_name=register)
     elif register:
         notify(f"the model is not registered as '{register}': that needs online mode")
 
 
 def check_parameters(
-    parameters: tracking.LoggedParameters,
+    parameters: LoggedParameters,
     given: Collection[str],
     directory: RunDirectory,
     notify: Callable[[str], None],

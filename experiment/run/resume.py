@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiment.comet import tracker as tracking
+from experiment.comet import session
 from experiment.errors import UserError
-from experiment.store.directory import FINISHED, RunDirectory, read_json
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json
+from experiment.store.record import FINISHED
 from params.spec import Params
 
 
@@ -44,12 +46,12 @@ def check_resumable(
             notify(f"{part} differs from when run {name} began: results may differ from an unbroken run's")
 
 
-def destination_of(directory: RunDirectory) -> tuple[str, tracking.Destination]:
+def destination_of(directory: RunDirectory) -> tuple[str, session.Destination]:
     """Return how a run that is gone on with is tracked, and its place and name in Comet: those that it has.
 
     It goes on offline, as the server refuses a second start under the same key; ``upload`` sends afterwards
     what the server lacks.
     """
     run = read_json(directory.run_file)
-    mode = tracking.DISABLED if run["mode"] == tracking.DISABLED else tracking.OFFLINE
-    return mode, tracking.Destination(run["workspace"], run["project"], run["name"], run["tags"])
+    mode = session.DISABLED if run["mode"] == session.DISABLED else session.OFFLINE
+    return mode, session.Destination(run["workspace"], run["project"], run["name"], run["tags"])

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiment.comet import tracker as tracking
+from experiment.comet import session, settings
 from experiment.data.arrays import Dataset, splits_by_chance
 from experiment.data.image_report import describe_split
 from experiment.errors import UserError
@@ -49,7 +49,7 @@ class Setup:
     opened: Opened
     split: Dataset
     mode: str
-    destination: tracking.Destination
+    destination: session.Destination
     directory: RunDirectory
     build_model: ModelBuilder | None
     options: Options
@@ -69,9 +69,9 @@ def check_early(params: Params, options: Options) -> None:
             imported Keras has settings that the pipeline cannot train under.
     """
     keras_settings.check()
-    mode = tracking.resolve_mode(options.mode)
+    mode = session.resolve_mode(options.mode)
     _refuse_without_effect(params, params.may_apply(), options)
-    if options.register and "register" in options.typed and mode != tracking.ONLINE:
+    if options.register and "register" in options.typed and mode != session.ONLINE:
         raise UserError(f"register = '{options.register}' needs mode online; this run's is {mode}")
 
 
@@ -97,13 +97,13 @@ def describe(
     split = opened.split(values.__getitem__)
     if opened.inspection:
         console.say(describe_split(opened.inspection, split))
-    secrets = (tracking.api_key(),)
+    secrets = (settings.api_key(),)
     facts = provenance.describe_run(secrets, console.notice) | {"dataset": data_facts(split, opened.source)}
     if resume:
         check_resumable(resume, params, facts, console.notice)
     facts |= purpose.facts(values, facts, console.say)
-    directory = resume or RunDirectory(options.runs / (purpose.key or tracking.new_key()))
-    mode, where = tracking.resolve_mode(options.mode), _destination(params, options, purpose, directory.key)
+    directory = resume or RunDirectory(options.runs / (purpose.key or session.new_key()))
+    mode, where = session.resolve_mode(options.mode), _destination(params, options, purpose, directory.key)
     directory.create()
     if resume:
         mode, where = destination_of(directory)
@@ -149,10 +149,10 @@ def _refuse_without_effect(params: Params, applying: Container[str], options: Op
             raise UserError(sentence)
 
 
-def _destination(params: Params, options: Options, purpose: Purpose, key: str) -> tracking.Destination:
+def _destination(params: Params, options: Options, purpose: Purpose, key: str) -> session.Destination:
     """Name and tag the run, so that it can be told from others at a glance."""
     stock = f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
     name = options.name or purpose.label or stock
     tags = list(dict.fromkeys([params.dataset, params.model, *options.tags, *purpose.tags]))
-    clean = [provenance.redact(text, (tracking.api_key(),)) for text in (name, *tags)]
-    return tracking.destination(clean[0], clean[1:], options.workspace, options.project)
+    clean = [provenance.redact(text, (settings.api_key(),)) for text in (name, *tags)]
+    return session.destination(clean[0], clean[1:], options.workspace, options.project)

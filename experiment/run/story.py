@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment.comet.tracker import LoggedParameters, api_key
+from experiment.comet.settings import api_key
+from experiment.comet.tracker import LoggedParameters
 from experiment.data.arrays import Arrays, Dataset
 from experiment.run import results as outcomes
 from experiment.run.inputs import log_inputs, open_data
@@ -19,7 +20,11 @@ from experiment.run.lifecycle import recorded
 from experiment.run.options import Options
 from experiment.run.purpose import OwnSake, Purpose
 from experiment.run.setup import Setup, check_early, describe
-from experiment.store.directory import MetricsJournal, RunDirectory, RunRecord, read_record, write_json
+from experiment.store.directory import RunDirectory
+from experiment.store.directory_reader import read_record
+from experiment.store.files import write_json
+from experiment.store.journal import MetricsJournal
+from experiment.store.record import RunRecord
 from experiment.system import keras_settings, machine, process_clock
 from experiment.system.console import Console, without_stderr
 from params.spec import Params

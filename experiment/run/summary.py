@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiment.store.directory import RunDirectory, RunRecord
+from experiment.store.directory import RunDirectory
+from experiment.store.record import RunRecord
 from experiment.system.parser import command_on
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import io
@@ -14,13 +15,13 @@ from typing import IO, Annotated, Any
 from pydantic import Field
 
 from experiment.errors import UserError
-from experiment.evaluation.predictions import Predictions, read_predictions
+from experiment.store.archive_format import parameter_of, shown_name
 from experiment.store.curves import collect_curves, summarize_curves
-from experiment.store.directory import FAILED, FINISHED, Point, RunRecord
 from experiment.store.files import DAMAGED, INTEGERS, DamagedFile, Schema, one_line, parse_json
-
-UNKNOWN = -1
-PREDICTIONS = "predictions.npz"
+from experiment.store.journal import UNKNOWN, Point
+from experiment.store.others import PATCH, PREDICTIONS, SOURCE_CODE, facts_from_others, sha256
+from experiment.store.predictions import Predictions, read_predictions
+from experiment.store.record import ARCHIVE, FAILED, FINISHED, RunRecord
 
 
 @dataclasses.dataclass
@@ -70,13 +71,16 @@ def read_archive(path: Path) -> RunRecord:
             or (FAILED if described.get("customer_error_reported") else FINISHED)
         ),
     }
-    run = facts_from_others(contents.others, known)
+    run = facts_from_others(contents.others, contents.packages, known)
     return RunRecord(
         *(run["key"], run["name"], run["status"], run["mode"], run, contents.params),
         summarize_curves(curves),
         str(path),
         points=lambda: read_points(path, Contents()),
         predictions=lambda: _predictions(path, contents),
+        kind=ARCHIVE,
+        code=lambda: _code(path, contents),
+        patch=lambda: _patch(path, contents),
     )
 
 
@@ -98,20 +102,15 @@ def _reading(path: Path) -> Iterator[None]:
         raise DamagedFile(f"'{path}' is not a whole Comet archive: {one_line(error)}") from None
 
 
-def facts_from_others(others: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of ``run.json`` as far as Comet's "others" tell them, beside what is known already.
+def read_sources(path: Path) -> tuple[dict[str, str], str]:
+    """Return SHA-256 of each file of a run's code, by its name, and the patch of what was not committed.
 
-    Others are flat: ``dataset_fingerprint``, ``git_commit``; a run that another tool made has none of them.
+    Raises:
+        UserError: it is no whole archive of the SDK.
     """
-    names = {"name": "dataset", "fingerprint": "dataset_fingerprint"}
-    names |= {name: name for name in ("split_fingerprint", "test_fingerprint")}
-    return {
-        **known,
-        "name": str(others.get("Name") or known["key"][:12]),
-        "dataset": {field: str(others[other]) for field, other in names.items() if other in others},
-        "code_fingerprint": str(others["code_fingerprint"]) if "code_fingerprint" in others else None,
-        "git": {"commit": str(others["git_commit"])} if "git_commit" in others else {},
-    }
+    contents = Contents()
+    collections.deque(read_points(path, contents), maxlen=0)
+    return _code(path, contents), _patch(path, contents)
 
 
 def read_points(path: Path, contents: Contents) -> Iterator[Point]:
@@ -139,7 +138,7 @@ def read_points(path: Path, contents: Contents) -> Iterator[Point]:
 def _take(kind: str, payload: Mapping[str, Any], contents: Contents) -> None:
     """Put what a message tells, if it is no point, into contents."""
     if kind == "parameter_msg":
-        param = payload.get("param") or payload["params"]  # the SDK has a plural for lists
+        param = parameter_of(payload)
         contents.params[str(param["paramName"])] = _plain(param["paramValue"])
     elif kind == "log_other":
         contents.others[str(payload["key"])] = _plain(payload["value"])
@@ -166,7 +165,7 @@ def _messages(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
 
 def _point(payload: Mapping[str, Any], counted: dict[str, int]) -> Point:
     metric = payload["metric"]
-    name = shown_name(str(metric["metricName"]), payload.get("context"))
+    name = shown_name(payload)
     step, epoch = metric.get("step"), metric.get("epoch")
     if step is None:  # its place among the points of its name must do
         counted[name] = step = counted.get(name, UNKNOWN) + 1
@@ -177,14 +176,26 @@ def _point(payload: Mapping[str, Any], counted: dict[str, int]) -> Point:
     return Point(name, float(metric["metricValue"]), step, epoch, time)
 
 
-def shown_name(name: str, context: str | None) -> str:
-    """Return a metric's name as Comet shows it, its context before it."""
-    return f"{context}_{name}" if context else name
-
-
 def _predictions(path: Path, contents: Contents) -> Predictions | None:
-    if PREDICTIONS not in contents.files:
+    content = _read_file(path, contents, PREDICTIONS)
+    if content is None:
+        return None
+    return read_predictions(io.BytesIO(content), f"{PREDICTIONS} in '{path}'")
+
+
+def _code(path: Path, contents: Contents) -> dict[str, str]:
+    members = {name: member for name, (member, kind) in contents.files.items() if kind == SOURCE_CODE}
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        return {name: sha256(archive.read(member)) for name, member in members.items()}
+
+
+def _patch(path: Path, contents: Contents) -> str:
+    return (_read_file(path, contents, PATCH) or b"").decode(errors="replace")
+
+
+def _read_file(path: Path, contents: Contents, name: str) -> bytes | None:
+    """Return what a file in an archive holds, None where the archive has none of that name."""
+    if name not in contents.files:
         return None
     with _reading(path), zipfile.ZipFile(path) as archive:
-        member = archive.read(contents.files[PREDICTIONS][0])
-    return read_predictions(io.BytesIO(member), f"{PREDICTIONS} in '{path}'")
+        return archive.read(contents.files[name][0])

@@ -1,7 +1,6 @@
 """Comet's offline archive of a run: built from the journals of all its segments, and checked.
 
-The format is the SDK's: a zip with ``experiment.json``, ``messages.json`` (one JSON message a line) and the
-files that messages name. Each process that worked on a run left a segment: a finished zip, or, if it was
+Each process that worked on a run left a segment: a finished zip, or, if it was
 killed, the SDK's temporary folder with the same messages and files.
 """
 
@@ -13,25 +12,24 @@ import json
 import shutil
 import uuid
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from experiment.errors import UserError
-from experiment.store.directory import (
-    INTERRUPTED,
-    RUNNING,
-    Point,
-    RunDirectory,
-    atomic_path,
-    finite_or_text,
-    read_metrics,
-    read_params,
-    read_run,
+from experiment.store.archive_format import (
+    Message,
+    check_archive,
+    identity,
+    whole_message,
+    write_member,
+    write_messages,
 )
-from experiment.store.files import DAMAGED, one_line, parse_json
+from experiment.store.directory import RunDirectory
+from experiment.store.files import atomic_path, finite_or_text
+from experiment.store.journal import Point, read_metrics
+from experiment.store.record import INTERRUPTED, RUNNING, read_params, read_run
 
-Message = dict[str, Any]
 TEST_PREFIX = "test_"
 
 
@@ -42,32 +40,6 @@ class Segment:
     messages: list[Message]
     open_file: Callable[[str], IO[bytes]]
     has_file: Callable[[str], bool]
-
-
-def check_archive(path: Path) -> list[str]:
-    """Return what is wrong with an archive, as sentences; an empty list for a sound one."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            wrong = [
-                f"{name} is missing" for name in ("experiment.json", "messages.json") if name not in names
-            ]
-            if wrong:
-                return wrong
-            if broken := archive.testzip():
-                return [f"{broken} is damaged"]
-            parse_json(archive.read("experiment.json"), "its experiment.json")
-            with archive.open("messages.json") as lines:
-                for number, line in enumerate(lines, 1):
-                    message = _whole_message(line)
-                    if message is None:
-                        return [*wrong, f"message {number} is none that the SDK writes"]
-                    file = message["payload"].get("file_path")
-                    if file is not None and file not in names:
-                        wrong.append(f"message {number} names {file}, which is missing")
-            return wrong
-    except DAMAGED as error:
-        return [f"it cannot be read: {one_line(error)}"]
 
 
 def recover(directory: RunDirectory) -> list[str]:
@@ -112,7 +84,7 @@ def build_archive(directory: RunDirectory) -> list[str]:
         ]
         with zipfile.ZipFile(beside, "w") as archive:
             status = {"payload": {"key": "run_status", "value": run["status"]}, "type": "log_other"}
-            messages = [m for m in _merge(segments, archive, missing) if _identity(m) != _identity(status)]
+            messages = [m for m in _merge(segments, archive, missing) if identity(m) != identity(status)]
             messages += _parameters_not_in(messages, params, run.get("started") or 0)
             messages += _points_not_in(messages, directory)
             messages.append(status)
@@ -123,24 +95,6 @@ def build_archive(directory: RunDirectory) -> list[str]:
         if wrong := check_archive(beside):
             raise OSError(f"the archive of run {directory.key} is not sound: {'; '.join(wrong)}")
     return missing
-
-
-def write_messages(archive: zipfile.ZipFile, messages: Iterable[Message]) -> None:
-    """Write the messages of an archive."""
-    write_member(archive, "messages.json", "".join(json.dumps(message) + "\n" for message in messages))
-
-
-def write_member(archive: zipfile.ZipFile, name: str, text: str) -> None:
-    """Write a text into an archive, dated 1980 as all members: a clock may be before a zip's first year."""
-    with archive.open(name, "w", force_zip64=True) as file:
-        file.write(text.encode())
-
-
-def archived_messages(path: Path) -> Iterator[Message]:
-    """Yield the messages of an archive in order, one at a time."""
-    with zipfile.ZipFile(path) as archive, archive.open("messages.json") as lines:
-        for line in lines:
-            yield json.loads(line)
 
 
 def _open_segment(folder: Path, stack: contextlib.ExitStack) -> Segment | None:
@@ -167,18 +121,7 @@ def _open_folder(folder: Path) -> Segment:
 
 def _read_messages(content: bytes) -> list[Message]:
     """Parse a journal; a torn or damaged line is left out."""
-    return [message for line in content.splitlines() if (message := _whole_message(line))]
-
-
-def _whole_message(line: bytes) -> Message | None:
-    """Parse a line of a journal; None where it is torn or lacks what messages of its kind have."""
-    try:
-        message = json.loads(line)
-        hash(_identity(message))
-        file = message["payload"].get("file_path")
-        return message if isinstance(message["type"], str) and isinstance(file, (str, type(None))) else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
+    return [message for line in content.splitlines() if (message := whole_message(line))]
 
 
 def _merge(segments: list[Segment], archive: zipfile.ZipFile, missing: list[str]) -> list[Message]:
@@ -189,11 +132,11 @@ def _merge(segments: list[Segment], archive: zipfile.ZipFile, missing: list[str]
     kept: dict[tuple[Any, ...], tuple[Segment, Message]] = {}
     for segment in segments:
         for message in segment.messages:
-            identity = _identity(message)
-            if message["type"] == "metric_msg" and identity in kept:
+            known_as = identity(message)
+            if message["type"] == "metric_msg" and known_as in kept:
                 continue
-            kept.pop(identity, None)
-            kept[identity] = (segment, message)
+            kept.pop(known_as, None)
+            kept[known_as] = (segment, message)
     messages = []
     for segment, message in kept.values():
         payload = dict(message["payload"])
@@ -212,28 +155,11 @@ def _merge(segments: list[Segment], archive: zipfile.ZipFile, missing: list[str]
     return messages
 
 
-def _identity(message: Message) -> tuple[Any, ...]:
-    """Return what two messages share when one replaces the other."""
-    payload, kind = message["payload"], message["type"]
-    if kind == "metric_msg":
-        metric = payload["metric"]
-        return (kind, payload.get("context"), metric["metricName"], metric.get("step"))
-    if kind == "parameter_msg":
-        return (kind, (payload.get("param") or payload["params"])["paramName"])
-    if kind == "log_other":
-        return (kind, payload["key"])
-    if kind == "file_upload":
-        details = payload.get("additional_params") or {}
-        name = details.get("fileName") or details.get("figName")
-        return (kind, payload.get("upload_type"), name, details.get("step"))
-    return (kind, json.dumps({key: value for key, value in payload.items() if key != "message_id"}))
-
-
 def _points_not_in(messages: list[Message], directory: RunDirectory) -> list[Message]:
     """Return messages for journalled points that the SDK never wrote: its own queue lives in memory."""
-    known = {_identity(message) for message in messages if message["type"] == "metric_msg"}
+    known = {identity(message) for message in messages if message["type"] == "metric_msg"}
     made = map(_point_message, read_metrics(directory.metrics_file))
-    return [message for message in made if _identity(message) not in known]
+    return [message for message in made if identity(message) not in known]
 
 
 def _point_message(point: Point) -> Message:
@@ -249,7 +175,7 @@ def _point_message(point: Point) -> Message:
 
 
 def _parameters_not_in(messages: list[Message], params: Mapping[str, Any], started: float) -> list[Message]:
-    known = {_identity(message) for message in messages if message["type"] == "parameter_msg"}
+    known = {identity(message) for message in messages if message["type"] == "parameter_msg"}
     made = [
         {
             "payload": {
@@ -260,7 +186,7 @@ def _parameters_not_in(messages: list[Message], params: Mapping[str, Any], start
         }
         for name, value in params.items()
     ]
-    return [message for message in made if _identity(message) not in known]
+    return [message for message in made if identity(message) not in known]
 
 
 def _experiment(run: Mapping[str, Any]) -> dict[str, Any]:

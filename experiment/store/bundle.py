@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from experiment.errors import UserError
-from experiment.store.directory import write_json
+from experiment.store.files import write_json
 from params.words import sentence_of_file
 
 FILE = "bundle.json"

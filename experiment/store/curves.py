@@ -8,7 +8,8 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from experiment.store.directory import Point, RunRecord
+from experiment.store.journal import Point
+from experiment.store.record import RunRecord
 
 # Series that have no value of their own at an epoch's end.
 _NOT_OF_AN_EPOCH = ("batch_", "test_", "sys.", "process ")

@@ -1,94 +1,23 @@
-"""The run directory: its paths, its lock, and what other commands read from it."""
+"""The run directory: its paths, its lock, and what its only writer does with it."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import functools
 import os
-import re
-import socket
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import Field, RootModel
 
 from experiment.errors import UserError
-from experiment.evaluation.predictions import Predictions, stored_predictions
-from experiment.store.files import (
-    DamagedFile,
-    Number,
-    Scalar,
-    Schema,
-    Seconds,
-    atomic_path,
-    check_space,
-    finite_or_text,
-    plain_json,
-    read_json,
-    sync_folder,
-    write_atomically,
-    write_json,
-)
-from experiment.store.journal import MetricsJournal, Point, read_metrics
-
-__all__ = [  # of its own, and of the modules that it is made of
-    "DamagedFile",
-    "FAILED",
-    "FINISHED",
-    "INTERRUPTED",
-    "KEY",
-    "MetricsJournal",
-    "Point",
-    "RUNNING",
-    "RUN_BYTES",
-    "RunDirectory",
-    "RunRecord",
-    "atomic_path",
-    "check_space",
-    "demand",
-    "finite_or_text",
-    "plain_json",
-    "process_identity",
-    "read_json",
-    "read_metrics",
-    "read_params",
-    "read_record",
-    "read_results",
-    "read_run",
-    "sync_folder",
-    "write_atomically",
-    "write_json",
-]
+from experiment.store.files import check_space, read_json, write_json
+from experiment.store.record import read_run
 
 # For the saved model, figures and predictions of a run, and all of it once more in its archive.
 RUN_BYTES = 48_000_000
-RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
-KEY = re.compile(r"[A-Za-z0-9]{32,50}")
-
-
-@dataclasses.dataclass(frozen=True)
-class RunRecord:
-    """All that is known of a run; a run directory, an offline archive and Comet's API each yield one.
-
-    What may be large is read when it is called for, from its source, anew at each call: ``points()`` are all
-    logged points; ``predictions()`` those of the test set, None where none are kept.
-    """
-
-    key: str
-    name: str
-    status: str
-    mode: str
-    run: Mapping[str, Any]
-    params: Mapping[str, Any]
-    results: Mapping[str, Any]
-    source: str
-    points: Callable[[], Iterable[Point]] = tuple
-    predictions: Callable[[], Predictions | None] = type(None)
 
 
 class RunDirectory:
@@ -187,142 +116,3 @@ class RunDirectory:
             return True
         finally:
             os.close(handle)
-
-
-class _Dataset(Schema):
-    name: str = ""
-    source: str = ""
-    fingerprint: str = ""
-    split_fingerprint: str = ""
-    test_fingerprint: str = ""
-    classes: list[str] = []
-    image_shape: list[int] = []
-
-
-class _Git(Schema):
-    commit: str = ""
-    dirty: bool = False
-
-
-class _Process(Schema):
-    since: Seconds = 0.0
-
-
-class _Sweep(Schema):
-    sweep: str = ""
-    number: int = 1
-    attempt: int = 1
-
-
-class _Rerun(Schema):
-    of: str = ""
-    place: str = ""
-
-
-class _Run(Schema):
-    """What of ``run.json`` is read by anyone; a run of an older version may lack all but the first four."""
-
-    key: Annotated[str, Field(pattern=f"^{KEY.pattern}$")]
-    name: str
-    status: Literal["running", "finished", "failed", "interrupted"]
-    mode: Literal["online", "offline", "disabled"]
-    tags: list[str] = []
-    workspace: str | None = None
-    project: str | None = None
-    url: str | None = None
-    started: Seconds = 0.0
-    ended: Seconds | None = None
-    error: str | None = None
-    command: list[str] = []
-    code_fingerprint: str | None = None
-    python: str = ""
-    packages: dict[str, str] = {}
-    machine: dict[str, Any] = {}
-    threads: int | None = None
-    dataset: _Dataset = _Dataset()
-    git: _Git = _Git()
-    process: _Process = _Process()
-    sweep: _Sweep = _Sweep()
-    rerun: _Rerun = _Rerun()
-    deaths: int = 0
-
-
-class _Params(RootModel[dict[str, Scalar]]):
-    pass
-
-
-class _Results(Schema):
-    epochs: int = 0
-    last: dict[str, Number] = {}
-    best: dict[str, Number] = {}
-    test_loss: Number = 0.0
-    test_accuracy: Number = 0.0
-    test_ece: Number = 0.0
-    test_ece_calibrated: Number = 0.0
-    temperature: Number = 1.0
-    temperature_fitted_on: str = ""
-    epoch_s: Number = 0.0
-    fit_s: Number = 0.0
-    process_s: Annotated[float, Field(allow_inf_nan=False)] = 0.0
-    rerun: dict[str, Any] = {}
-
-
-def read_run(path: Path) -> dict[str, Any]:
-    """Read ``run.json`` in a run directory; it has at least a key, a name, a status and a mode.
-
-    Raises:
-        DamagedFile: it is not there, or does not hold what it should.
-    """
-    return read_json(path / "run.json", _Run)
-
-
-def read_params(path: Path) -> dict[str, Any]:
-    """Read the parameters in a run directory: numbers, texts, booleans.
-
-    Raises:
-        DamagedFile: they are not there, or are something else.
-    """
-    return read_json(path / "params.json", _Params)
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """Read the results in a run directory, none where it has none yet; what should be numbers are.
-
-    Raises:
-        DamagedFile: they are something else.
-    """
-    return read_json(path / "results.json", _Results) if (path / "results.json").exists() else {}
-
-
-def read_record(path: Path) -> RunRecord:
-    """Read what a run directory says of its run.
-
-    Raises:
-        DamagedFile: one of its files is not there or does not hold what it should.
-    """
-    run = read_run(path)
-    return RunRecord(
-        *(run["key"], run["name"], run["status"], run["mode"], run),
-        *(read_params(path), read_results(path), str(path)),
-        points=functools.partial(read_metrics, path / "metrics.jsonl"),
-        predictions=functools.partial(stored_predictions, path / "predictions.npz"),
-    )
-
-
-def demand(content: Mapping[str, Any], where: str, *names: str) -> None:
-    """Make sure that entries are there which not every run has; a dot leads into an object.
-
-    Raises:
-        DamagedFile: one is missing.
-    """
-    for name in names:
-        inner: Any = content
-        for part in name.split("."):
-            if part not in inner:
-                raise DamagedFile(f"{where} has no {name}")
-            inner = inner[part]
-
-
-def process_identity() -> dict[str, Any]:
-    """Return which process on which machine is writing."""
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}

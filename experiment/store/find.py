@@ -6,11 +6,20 @@ import bisect
 import contextlib
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from experiment.errors import UserError
-from experiment.store.directory import KEY, RUNNING, RunDirectory, read_run
+from experiment.store.archive_reader import read_archive
+from experiment.store.directory import RunDirectory
+from experiment.store.directory_reader import read_record
+from experiment.store.record import KEY, RUNNING, RunRecord, read_run
+from experiment.system.names import printable
+from params.words import did_you_mean
+
+
+class UnknownRun(UserError):
+    """A word on a command line means no run that is here."""
 
 
 class Runs:
@@ -19,11 +28,23 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def find(self, run: str) -> RunDirectory:
-        """Find a run by its key, a unique prefix of one, its name, or its directory.
+    def read(self, run: str) -> RunRecord:
+        """Read a run by its archive's path, or by what ``find`` takes.
 
         Raises:
-            UserError: none or several match, or the folder cannot be read.
+            UnknownRun: there is none.
+            UserError: several match, or it cannot be read.
+        """
+        if os.path.isfile(run):  # unlike Path's, false for a name too long to be one
+            return read_archive(Path(run))
+        return read_record(self.find(run).path)
+
+    def find(self, run: str) -> RunDirectory:
+        """Find a run by its key, a unique prefix of one, its name, its directory, or the archive in that.
+
+        Raises:
+            UnknownRun: there is none.
+            UserError: several match, or the folder cannot be read.
         """
         if run and os.path.isfile(os.path.join(run, "run.json")):
             return RunDirectory(Path(run).resolve())
@@ -33,8 +54,18 @@ class Runs:
         if found:
             several = ", ".join(path.name[:12] if KEY.fullmatch(path.name) else path.name for path in found)
             raise UserError(f"run '{run}' is not unique in '{self.folder}': {several}")
+        if os.path.isfile(run):
+            return _directory_around(Path(run))
         but = ", and the folder of that name holds no run.json" if run and os.path.isdir(run) else ""
-        raise UserError(f"no run '{run}' in '{self.folder}'{but}")
+        raise UnknownRun(f"no run '{run}' in '{self.folder}'{but or self._suggestion(run)}")
+
+    def _suggestion(self, word: str) -> str:
+        """Return the end of the sentence about an unknown run: the name that was probably meant."""
+        names = [*self._by_name, *(path.name for path in self._paths if not KEY.fullmatch(path.name))]
+        spelled = {name.lower().replace("_", "-"): printable(name) for name in names}
+        said = did_you_mean(word, (), spelled)
+        parts = (name for name in spelled if word and word.lower().replace("_", "-") in name)
+        return said or next((f": did you mean '{spelled[name]}'?" for name in parts), "")
 
     def _by_word(self, word: str) -> Sequence[Path]:
         """Return the directories whose name or key is this, or else begins with it."""
@@ -71,6 +102,21 @@ def find_run(runs: Path, run: str) -> RunDirectory:
     return Runs(runs).find(run)
 
 
+def _directory_around(archive: Path) -> RunDirectory:
+    """Return the run directory that an archive lies in.
+
+    Raises:
+        UserError: it lies in none.
+    """
+    path = archive.resolve().parent.parent
+    if not os.path.isfile(path / "run.json"):
+        raise UserError(
+            f"'{archive}' is a file, where a run directory is needed; an archive alone can be shown, "
+            "compared and repeated"
+        )
+    return RunDirectory(path)
+
+
 def list_runs(runs: Path) -> list[Path]:
     """Return the run directories in a folder, oldest name first; none where there is no folder.
 
@@ -84,6 +130,23 @@ def list_runs(runs: Path) -> list[Path]:
             return sorted(Path(entry) for entry in entries if os.path.exists(f"{entry.path}/run.json"))
     except OSError as error:
         raise UserError(f"runs = '{runs}' cannot be read: {error.strerror}") from None
+
+
+def read_runs(runs: Path) -> tuple[list[RunRecord], list[str]]:
+    """Read all runs in a folder, the oldest first; of those that cannot be read, a sentence each."""
+    records, problems = read_records(list_runs(runs))
+    return sorted(records, key=lambda record: record.run.get("started") or 0), problems
+
+
+def read_records(paths: Iterable[Path]) -> tuple[list[RunRecord], list[str]]:
+    """Read run directories in their order; of those that cannot be read, return a sentence each."""
+    records, problems = [], []
+    for path in paths:
+        try:
+            records.append(read_record(path))
+        except UserError as error:
+            problems.append(f"left out: {error}")
+    return records, problems
 
 
 def waiting_runs(runs: Path) -> list[RunDirectory]:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from experiment.store.files import INTEGERS, DamagedFile, encode_json
 
+UNKNOWN = -1  # a step or epoch that nobody logged
 _LAST = 2.5e11  # seconds since 1970 that calendars know, roughly
 
 
@@ -19,7 +20,7 @@ _LAST = 2.5e11  # seconds since 1970 that calendars know, roughly
 class Point:
     """One value of one metric; ``step`` counts optimizer steps, ``time`` is seconds since 1970.
 
-    Of other tools' runs ``epoch`` may be unknown: −1.
+    Of other tools' runs they may be UNKNOWN.
     """
 
     name: str

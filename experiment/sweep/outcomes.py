@@ -15,17 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from experiment.store import archive_writer as archives
-from experiment.store.directory import (
-    FAILED,
-    FINISHED,
-    INTERRUPTED,
-    RUNNING,
-    DamagedFile,
-    RunDirectory,
-    read_metrics,
-    read_results,
-    read_run,
-)
+from experiment.store.directory import RunDirectory
+from experiment.store.files import DamagedFile
+from experiment.store.journal import read_metrics
+from experiment.store.record import FAILED, FINISHED, INTERRUPTED, RUNNING, read_results, read_run
 from experiment.sweep.trial import Trial
 
 DIVERGED = "diverged"

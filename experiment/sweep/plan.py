@@ -17,8 +17,7 @@ from filelock import FileLock, Timeout
 from pydantic import Field
 
 from experiment.errors import UserError
-from experiment.store.directory import read_json, write_json
-from experiment.store.files import DamagedFile, Number, Scalar, Schema, Seconds
+from experiment.store.files import DamagedFile, Number, Scalar, Schema, Seconds, read_json, write_json
 from experiment.sweep.outcomes import Outcome, settle
 from experiment.sweep.points import Point, Sweep, parameters
 from experiment.sweep.trial import Trial

@@ -10,8 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from experiment.comet import tracker as tracking
-from experiment.commands.list_show import read_records
+from experiment.comet import session
 from experiment.compare import comparison as compare
 from experiment.compare.report import page as report
 from experiment.data import arrays as data
@@ -19,7 +18,8 @@ from experiment.data import image_folder
 from experiment.errors import UserError
 from experiment.run.inputs import open_data, resolve
 from experiment.run.options import Options
-from experiment.store.directory import write_json
+from experiment.store.files import write_json
+from experiment.store.find import read_records
 from experiment.sweep import ranking as sweep_ranking
 from experiment.sweep.file import read_sweep
 from experiment.sweep.plan import Plan
@@ -90,7 +90,7 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
     base, fingerprint, arrays = _load(base, settings)
     for notice in _check_given(given, sweep, applying(sweep, base), settings):
         Console().notice(notice)
-    mode, runs = tracking.resolve_mode(settings.options.mode), settings.options.runs.absolute()
+    mode, runs = session.resolve_mode(settings.options.mode), settings.options.runs.absolute()
     settings = dataclasses.replace(
         settings, options=dataclasses.replace(settings.options, mode=mode, runs=runs)
     )

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from experiment.comet.tracker import Tracker
-from experiment.store.directory import MetricsJournal, Point
+from experiment.store.journal import MetricsJournal, Point
 from experiment.system.console import Console
 from experiment.training.checkpoints import Checkpoint, write_checkpoint
 

@@ -14,8 +14,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from experiment.store.directory import RUN_BYTES, atomic_path, check_space, sync_folder
-from experiment.store.files import DAMAGED, Schema, one_line, parse_json
+from experiment.store.directory import RUN_BYTES
+from experiment.store.files import (
+    DAMAGED,
+    Schema,
+    atomic_path,
+    check_space,
+    one_line,
+    parse_json,
+    sync_folder,
+)
 
 KEPT = 2
 

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 from experiment import __main__ as command_line
-from experiment.comet import tracker as tracking
-from experiment.commands.list_show import read_runs
+from experiment.comet import settings
 from experiment.compare.answers import verdict_text
-from experiment.compare.comparison import compare_runs, load_run
+from experiment.compare.comparison import compare_runs
 from experiment.compare.tables import as_json, as_text
 from experiment.store.archive_reader import read_archive
-from experiment.store.directory import read_record
-from experiment.store.find import Runs
+from experiment.store.directory_reader import read_record
+from experiment.store.find import Runs, read_runs
 from tests.support.made_runs import make_run, with_mistakes
 from tests.support.processes import run_python
 
@@ -39,7 +38,7 @@ def five_seeds(runs, width, mean, spread=0.001, **changes):
 def foreign_archive(tmp_path_factory) -> Path:
     """An archive that the SDK's own commands made, without any of our conventions."""
     folder = tmp_path_factory.mktemp("foreign")
-    comet_ml = tracking.import_comet()
+    comet_ml = settings.import_comet()
     switches = {name: False for name in ("log_code", "log_graph", "log_env_details", "log_git_metadata")}
     experiment = comet_ml.OfflineExperiment(
         **{"offline_directory": str(folder), "project_name": "other", "display_summary_level": 0},
@@ -124,7 +123,7 @@ def test_the_same_value_as_text_is_no_difference(tmp_path):
 def test_a_table_holds_best_and_last_epoch_and_deltas_against_the_baseline(tmp_path):
     make_run(tmp_path, "a", 0.90, losses=(0.5, 0.2, 0.3))
     make_run(tmp_path, "b", 0.95, losses=(0.5, 0.4, 0.1))
-    told = as_json(compare_runs(read_runs(tmp_path)[0], baseline=load_run("b", Runs(tmp_path))))
+    told = as_json(compare_runs(read_runs(tmp_path)[0], baseline=Runs(tmp_path).read("b")))
     first = next(run for run in told["runs"] if run["name"] == "a")
     assert (first["best epoch"], first["best val_loss"], first["last val_loss"]) == (2, 0.2, 0.3)
     deltas = [first[f"delta {name}"] for name in ("test_accuracy", "best val_loss", "last val_loss")]
@@ -227,7 +226,7 @@ def test_another_code_is_another_group(tmp_path):
 def test_two_single_runs_are_compared_example_by_example(tmp_path):
     make_run(tmp_path, "a", predicted=with_mistakes(*range(5)), layer_1_size=1)
     make_run(tmp_path, "b", predicted=with_mistakes(*range(3, 30)), layer_1_size=2)
-    (found,) = compare_runs([load_run(name, Runs(tmp_path)) for name in "ab"]).verdicts
+    (found,) = compare_runs([Runs(tmp_path).read(name) for name in "ab"]).verdicts
     assert (found.test, found.verdict) == ("McNemar", "better")
     assert found.difference == pytest.approx((25 - 3) / 200)
     assert "25 only the first got right, 3 the second" in found.reason
@@ -290,7 +289,7 @@ def test_a_run_that_did_not_finish_shows_what_it_had_and_joins_no_group(tmp_path
 
 def test_a_run_that_is_named_twice_counts_once(tmp_path):
     make_run(tmp_path, "a")
-    compared = compare_runs([load_run("a", Runs(tmp_path)), load_run("a", Runs(tmp_path))])
+    compared = compare_runs([Runs(tmp_path).read("a"), Runs(tmp_path).read("a")])
     assert len(compared.records) == 1
     assert any("named more than once" in warning for warning in compared.warnings)
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from experiment import __main__ as command_line
-from experiment.comet import server as online
+from experiment.comet import runs as online
+from experiment.comet import server as client
 from experiment.compare.groups import plain
-from experiment.store.directory import read_record
+from experiment.store.directory_reader import read_record
 from tests.support.comet_server import API_KEY, CometServer, Run
 from tests.support.made_runs import make_run
 from tests.support.processes import run_python
@@ -143,10 +144,10 @@ def test_a_request_that_is_refused_for_its_rate_is_repeated_when_the_server_says
 def test_after_a_third_of_an_hours_requests_they_are_spread_over_time(server, monkeypatch):
     add_runs(server, 4)
     slept: list[float] = []
-    monkeypatch.setattr(online, "FREE_REQUESTS", 6)
-    monkeypatch.setattr(online.time, "sleep", slept.append)
+    monkeypatch.setattr(client, "FREE_REQUESTS", 6)
+    monkeypatch.setattr(client.time, "sleep", slept.append)
     online.fetch_runs("tests/p")
-    assert slept == [1 / online.REQUESTS_PER_SECOND] * (2 + 4 * 3 - 6)
+    assert slept == [1 / client.REQUESTS_PER_SECOND] * (2 + 4 * 3 - 6)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from experiment.__main__ import main
 from experiment.data.arrays import Dataset, Examples
 from experiment.deploy import export
 from experiment.run.story import Options, train_and_evaluate
-from experiment.store.directory import RunDirectory, read_json, read_record
+from experiment.store.directory import RunDirectory
+from experiment.store.directory_reader import read_record
+from experiment.store.files import read_json
 from params.spec import Params
 
 FORMATS = ("savedmodel", "onnx", "tflite")

@@ -16,8 +16,8 @@ from experiment.deploy import predict as predict_module
 from experiment.evaluation import calibration
 from experiment.run.story import Options, train_and_evaluate
 from experiment.store import bundle
-from experiment.store.archive_writer import archived_messages
-from experiment.store.directory import RunRecord
+from experiment.store.archive_format import archived_messages
+from experiment.store.record import RunRecord
 from params.spec import Params
 from tests.support.pictures import NAMES, encode, write_digits
 

@@ -17,9 +17,11 @@ from experiment.comet import upload
 from experiment.commands import train
 from experiment.rerun import differences as rerun
 from experiment.rerun import original, verdict
-from experiment.store.archive_writer import archived_messages
-from experiment.store.directory import RunDirectory, read_json, read_metrics, write_json
+from experiment.store.archive_format import archived_messages
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json, write_json
 from experiment.store.find import list_runs
+from experiment.store.journal import read_metrics
 from experiment.system import provenance
 from tests.support.comet_server import CometServer
 from tests.support.processes import ROOT, run_python
@@ -156,12 +158,12 @@ def test_a_broken_off_original_is_compared_as_far_as_it_came(first, copy):
     copy.update_run(status="interrupted")
     for path in (copy.predictions_file, copy.results_file, copy.archive):
         path.unlink()
-    broken = original.read_directory(copy)
+    broken = original.find_original(Path("runs"), str(copy.path))
     found = verdict.judge(broken, first)
     said: list[str] = []
     assert found["verdict"] == "bit-identical"
-    assert found["points"] == sum(point.name != "epoch_seconds" for point in broken.points)
-    rerun.announce(broken, broken.params, broken.facts, said.append)
+    assert found["points"] == sum(point.name != "epoch_seconds" for point in broken.points())
+    rerun.announce(broken, broken.params, broken.run, said.append)
     assert "the original is interrupted: it is compared as far as it came" in said[-1]
 
 
@@ -204,7 +206,7 @@ def test_a_run_without_a_finished_epoch_is_refused(copy, capsys):
         (("--rerun", "0" * 40), f"to look for '{'0' * 40}' in Comet an API key is needed"),
         (("--rerun", "a", "--resume", "b"), "give one of them"),
         (("--rerun", "a", "--params", "mnist-cnn"), "change some by their flags"),
-        (("--rerun", __file__), "is no sound archive of a run"),
+        (("--rerun", __file__), "is not a whole Comet archive"),
     ],
 )
 def test_bad_input_is_one_sentence(capsys, arguments, message):
@@ -222,14 +224,21 @@ def test_comet_tells_the_same_of_a_run_as_its_archive(copy, monkeypatch):
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
         assert upload.upload(copy, print)["verified"]
-        fetched, read = original.fetch(copy.key), original.read_archive(copy.archive)
-    assert fetched.source == "Comet"
-    assert fetched.params == {name: str(value) for name, value in read.params.items()}
-    assert sorted(fetched.points, key=str) == sorted(read.points, key=str)
-    for field in ("key", "name", "status", "facts", "code", "patch"):
+        places = (copy.key, str(copy.archive))
+        fetched, read = (original.find_original(Path("runs"), place) for place in places)
+    assert fetched.kind == "Comet"
+    assert fetched.params == read.params
+    assert sorted(fetched.points(), key=str) == sorted(read.points(), key=str)
+    for field in ("key", "name", "status"):
         assert getattr(fetched, field) == getattr(read, field), field
-    for one, other in zip(fetched.predictions or (), read.predictions or (), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for field in ("dataset", "git", "machine", "packages", "code_fingerprint", "python", "threads"):
+        assert fetched.run[field] == read.run[field], field
+    assert (fetched.code(), fetched.patch()) == (read.code(), read.patch())
+    one, other = fetched.predictions(), read.predictions()
+    assert one
+    assert other
+    np.testing.assert_array_equal(one.labels, other.labels)
+    np.testing.assert_array_equal(one.probabilities, other.probabilities)
     flags = {"dataset": read_json(copy.run_file)["dataset"]["source"]}
     assert rerun.parameters(fetched, flags) == rerun.parameters(read, flags)
 
@@ -241,7 +250,7 @@ def test_a_run_is_asked_for_again_when_comet_refuses_for_its_rate(copy, monkeypa
         assert upload.upload(copy, print)["verified"]
         server.fault, server.faulty = 429, ("experiment/parameters",)
         threading.Timer(0.5, lambda: setattr(server, "fault", None)).start()
-        assert original.fetch(copy.key).params
+        assert original.find_original(Path("runs"), copy.key).params
     assert "Comet asks to wait 1 s" in capsys.readouterr().err
 
 
@@ -257,7 +266,7 @@ def test_a_run_that_comet_does_not_have_is_refused(monkeypatch):
 
 
 def judged(first, copy):
-    return verdict.judge(original.read_directory(first), copy)
+    return verdict.judge(original.find_original(Path("runs"), str(first.path)), copy)
 
 
 def change(copy, name, epoch, function):
@@ -371,11 +380,11 @@ def test_a_patch_that_does_not_apply_and_a_commit_that_is_not_there_are_said(rep
 def test_what_will_become_of_changed_code_is_said(first, repository, patch, note):
     (repository / "train.py").write_text("a = 1\nb = 3\n")
     facts = {"git": provenance.git_facts(), "code_fingerprint": provenance.code_fingerprint()}
-    read = original.read_directory(first)
+    read = original.find_original(Path("runs"), str(first.path))
     patch = patch.format(patch=provenance.git_patch())
-    read = dataclasses.replace(read, facts={**read.facts, **facts}, patch=patch, code={})
+    read = dataclasses.replace(read, run={**read.run, **facts}, patch=lambda: patch, code=dict)
     (repository / "train.py").write_text("c = 4\n")
     said: list[str] = []
     values = {name: value for name, value in read.params.items()}
-    rerun.announce(read, values, {**read.facts, "code_fingerprint": "other"}, said.append)
+    rerun.announce(read, values, {**read.run, "code_fingerprint": "other"}, said.append)
     assert re.search(note, "\n".join(said)), said

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiment.comet import tracker as tracking
+from experiment.comet import session
 from experiment.commands import train
 from experiment.run import summary as record
 from experiment.run.lifecycle import RunFailed
 from experiment.run.story import Options, train_and_evaluate
-from experiment.store.archive_writer import archived_messages, check_archive
-from experiment.store.directory import RunDirectory, read_json, read_metrics
+from experiment.store.archive_format import archived_messages, check_archive
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json
+from experiment.store.journal import read_metrics
 from experiment.training.checkpoints import read_checkpoint
 from params.spec import Params
 
@@ -245,8 +247,8 @@ def test_no_thread_of_the_tracker_outlives_a_run(digits):
 
 
 def test_the_private_names_that_shorten_the_end_still_exist(tmp_path):
-    where = tracking.destination("name", [], None, None)
-    tracker = tracking.start_experiment("offline", tracking.new_key(), where, tmp_path, print)
+    where = session.destination("name", [], None, None)
+    tracker = session.start_experiment("offline", session.new_key(), where, tmp_path, print)
     assert tracker.experiment.streamer.queue_timeout == 0.05
     assert tracker.experiment.streamer._wait_for_finish_sleep_interval == 0.05
     tracker.end()

@@ -65,7 +65,7 @@ def _stop_before_training(monkeypatch):
         raise Reached
 
     monkeypatch.setattr(run, "recorded", stop)
-    monkeypatch.setattr(upload, "_fetch", stop)
+    monkeypatch.setattr(upload, "Server", stop)
     monkeypatch.setattr(provenance, "git_facts", lambda *_: {})
     monkeypatch.setattr(provenance, "restored_fingerprint", lambda *_: "")
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiment.store import archive_format
 from experiment.store import archive_writer as archives
-from experiment.store.directory import MetricsJournal, Point, RunDirectory, read_metrics, write_json
+from experiment.store.directory import RunDirectory
+from experiment.store.files import write_json
+from experiment.store.journal import MetricsJournal, Point, read_metrics
 
 VALUES = st.floats() | st.integers(-5, 5).map(float)
 POINTS = st.lists(
@@ -108,9 +111,11 @@ def test_segments_in_any_order_and_overlap_give_each_point_once(points, data, da
                 directory, [message(point) for point in chosen[: data.draw(st.integers(0, 9))]], damage
             )
         assert archives.recover(directory) == []
-        assert archives.check_archive(directory.archive) == []
+        assert archive_format.check_archive(directory.archive) == []
         metrics = [
-            m["payload"] for m in archives.archived_messages(directory.archive) if m["type"] == "metric_msg"
+            m["payload"]
+            for m in archive_format.archived_messages(directory.archive)
+            if m["type"] == "metric_msg"
         ]
         found = sorted((m["metric"]["metricName"], m["metric"]["step"]) for m in metrics)
         assert found == sorted((point.name, point.step) for point in fresh)

@@ -9,8 +9,8 @@ import pytest
 
 from experiment import __main__ as command_line
 from experiment.commands import train
+from experiment.store import archive_format, find
 from experiment.store import archive_writer as archives
-from experiment.store import find
 from experiment.store.directory import RunDirectory
 from experiment.store.find import Runs
 from tests.support.made_runs import make_run
@@ -118,4 +118,4 @@ def test_an_archive_is_built_while_the_clock_is_before_1980(tmp_path, monkeypatc
     directory = RunDirectory(make_run(tmp_path, "one", run_started=100.0, run_ended=200.0))
     monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(100.0))
     assert archives.recover(directory) == []
-    assert archives.check_archive(directory.archive) == []
+    assert archive_format.check_archive(directory.archive) == []

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from experiment.store.directory import MetricsJournal, Point, RunRecord, write_json
+from experiment.store.files import write_json
+from experiment.store.journal import MetricsJournal, Point
+from experiment.store.record import RunRecord
 
 KEYS = itertools.count(1)
 LABELS = np.arange(200, dtype=np.int32) % 4

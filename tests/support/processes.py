@@ -1,4 +1,4 @@
-"""The command lines run from a test: in processes of their own or, where that is not the point, in this one."""
+"""Processes of this project, and its command lines run in this process, with the environment of tests."""
 
 import contextlib
 import io

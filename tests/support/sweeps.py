@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiment.store.directory import read_json
+from experiment.store.files import read_json
 from experiment.store.find import list_runs
 
 

@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from experiment.comet import tracker as tracking
+from experiment.comet import session
+from experiment.comet.tracker import LoggedParameters
 from experiment.run.lifecycle import Interrupted, recorded
-from experiment.store.directory import MetricsJournal, Point, RunDirectory
+from experiment.store.directory import RunDirectory
+from experiment.store.journal import MetricsJournal, Point
 from experiment.system.console import Console
 from experiment.system.parser import leave
 
@@ -27,13 +29,13 @@ def say(what: str) -> None:
 
 def write(runs: Path, mode: str, epochs: int, seconds: float) -> None:
     """Write a run of epochs that take so many seconds each."""
-    directory = RunDirectory(runs / tracking.new_key())
+    directory = RunDirectory(runs / session.new_key())
     directory.create()
-    where = tracking.destination("a writer", ["tag"], None, None)
+    where = session.destination("a writer", ["tag"], None, None)
     say("starting")
     with recorded(directory, where, mode, PARAMS, {"dataset": {"name": "none"}}, Console()) as tracker:
         say("started")
-        parameters = tracking.LoggedParameters(tracker, PARAMS)
+        parameters = LoggedParameters(tracker, PARAMS)
         for name in PARAMS:
             parameters.get_parameter(name)
         journal = MetricsJournal(directory.metrics_file)

@@ -6,15 +6,9 @@ import math
 
 import pytest
 
-from experiment.store.directory import (
-    FAILED,
-    FINISHED,
-    INTERRUPTED,
-    RUNNING,
-    RunDirectory,
-    read_json,
-    write_json,
-)
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json, write_json
+from experiment.store.record import FAILED, FINISHED, INTERRUPTED, RUNNING
 from experiment.sweep.outcomes import DIVERGED, Outcome, note_death, settle
 from experiment.sweep.trial import Trial
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from experiment.comet import tracker as tracking
+from experiment.comet import session
 from experiment.system import environment
 from tests.support.comet_server import CometServer
 from tests.support.processes import ROOT, run_python, run_train
@@ -103,7 +103,7 @@ def test_dotenv_is_read_as_dotenv_means_it(tmp_path):
 
 def test_the_sdk_starts_beside_a_dotenv_that_only_dotenv_understands(tmp_path):
     write(tmp_path / ".env", 'export COMET_WORKSPACE="mine"\nTEXT="two\nlines"\n')
-    script = "from experiment.comet import tracker; print(tracker.destination('n', [], None, None).workspace)"
+    script = "from experiment.comet import session; print(session.destination('n', [], None, None).workspace)"
     done = run_python("-c", script, cwd=tmp_path)
     assert done.stdout == "mine\n", done.stderr
 
@@ -154,10 +154,10 @@ NO_ADDRESSES = {
 def test_an_address_that_is_no_url_is_refused_with_one_that_would_do(address, mode):
     os.environ |= {"COMET_API_KEY": SECRET, "COMET_URL_OVERRIDE": address}
     with pytest.raises(ValueError, match="COMET_URL_OVERRIDE = '.*' is no URL of a server") as caught:
-        tracking.resolve_mode(mode)
+        session.resolve_mode(mode)
     assert str(caught.value).endswith(f"such as {NO_ADDRESSES[address]}")
     assert "password" not in str(caught.value)
-    assert tracking.resolve_mode("offline") == "offline"
+    assert session.resolve_mode("offline") == "offline"
 
 
 @pytest.mark.parametrize("file", [".env", ".comet.config"])
@@ -177,9 +177,9 @@ def test_an_address_without_its_last_slash_is_the_same_server(tmp_path):
     with CometServer() as server:
         address = server.environment()["COMET_URL_OVERRIDE"].rstrip("/")
         os.environ |= server.environment() | {"COMET_URL_OVERRIDE": address}
-        where = tracking.destination("a run", [], None, None)
+        where = session.destination("a run", [], None, None)
         notices: list[str] = []
-        tracker = tracking.start_experiment("online", tracking.new_key(), where, tmp_path, notices.append)
+        tracker = session.start_experiment("online", session.new_key(), where, tmp_path, notices.append)
         tracker.end()
     assert (tracker.mode, notices) == ("online", [])
 
@@ -187,5 +187,5 @@ def test_an_address_without_its_last_slash_is_the_same_server(tmp_path):
 def test_an_api_key_that_was_cut_is_named():
     os.environ["COMET_API_KEY"] = f"{SECRET}*eyJi"
     with pytest.raises(ValueError, match="COMET_API_KEY is damaged") as caught:
-        tracking.resolve_mode("auto")
+        session.resolve_mode("auto")
     assert SECRET not in str(caught.value)

@@ -11,7 +11,8 @@ import pytest
 from experiment.commands.train_options import build_parser
 from experiment.run import summary as record
 from experiment.run.lifecycle import Interrupted
-from experiment.store.directory import RunDirectory, write_json
+from experiment.store.directory import RunDirectory
+from experiment.store.files import write_json
 from experiment.store.find import find_run
 from experiment.system.parser import command_in, command_on
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from experiment.store.directory import read_json, read_metrics
+from experiment.store.files import read_json
+from experiment.store.journal import read_metrics
 from experiment.system import streams
 from experiment.system.console import Console, without_stderr
 from tests.support.made_runs import make_run

@@ -10,7 +10,7 @@ from keras import layers
 from experiment.data import arrays as data
 from experiment.run.lifecycle import RunFailed
 from experiment.run.story import Options, train_and_evaluate
-from experiment.store.directory import read_json
+from experiment.store.files import read_json
 from experiment.training import model_check
 from params.spec import Params
 

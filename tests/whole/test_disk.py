@@ -5,8 +5,11 @@ import subprocess
 
 import pytest
 
+from experiment.store import archive_format
 from experiment.store import archive_writer as archives
-from experiment.store.directory import RunDirectory, read_json, read_metrics
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json
+from experiment.store.journal import read_metrics
 from experiment.training import checkpoints
 from tests.support.processes import start_train, train_here
 
@@ -59,7 +62,7 @@ def test_a_run_whose_disk_fills_up_ends_clearly_and_goes_on_once_there_is_space(
     assert before
     assert before.epochs >= 5
     archives.recover(directory)
-    assert archives.check_archive(directory.archive) == []
+    assert archive_format.check_archive(directory.archive) == []
     resumed = train_here(
         "--runs", runs, "--resume", path.name, "--epochs", "21", "--json", "--quiet", cwd=small_disk
     )

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from experiment.comet import tracker as tracking
+from experiment.comet import settings
+from experiment.store import archive_format
 from experiment.store import archive_writer as archives
-from experiment.store.directory import RunDirectory, read_json, read_metrics
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json
 from experiment.store.find import waiting_runs
+from experiment.store.journal import read_metrics
 from tests.support.writer import PARAMS, write
 
 KILLS = 30
@@ -34,7 +37,7 @@ def kill_a_writer(runs: Path, epochs: int, seconds: float, after: float) -> None
 
 
 def points_of(path: Path) -> list[tuple[str, int]]:
-    messages = [each for each in archives.archived_messages(path) if each["type"] == "metric_msg"]
+    messages = [each for each in archive_format.archived_messages(path) if each["type"] == "metric_msg"]
     return [(m["payload"]["metric"]["metricName"], m["payload"]["metric"]["step"]) for m in messages]
 
 
@@ -42,7 +45,7 @@ def points_of(path: Path) -> list[tuple[str, int]]:
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_writer_killed_at_a_random_moment_loses_nothing(tmp_path, number):
     print(f"seed of the moments: {SEED}, kill {number}")
-    tracking.import_comet()
+    settings.import_comet()
     moments = random.Random(SEED + number)
     kill_a_writer(tmp_path / "runs", 100_000, moments.choice([0.0, 0.002, 0.02]), moments.uniform(0.0, 0.8))
     for path in tmp_path.glob("runs/*"):
@@ -56,19 +59,19 @@ def test_a_writer_killed_at_a_random_moment_loses_nothing(tmp_path, number):
         )
         assert [each.key for each in waiting_runs(tmp_path / "runs")] == [directory.key]
         assert archives.recover(directory) == []
-        assert archives.check_archive(directory.archive) == []
+        assert archive_format.check_archive(directory.archive) == []
         assert read_json(directory.run_file)["status"] == "interrupted"
         assert sorted(points_of(directory.archive)) == sorted(journal)
         assert len(set(journal)) == len(journal)
         parameters = [
             m["payload"]["param"]["paramName"]
-            for m in archives.archived_messages(directory.archive)
+            for m in archive_format.archived_messages(directory.archive)
             if m["type"] == "parameter_msg"
         ]
         assert sorted(parameters) == sorted(PARAMS)
-        once = [m["payload"] | {"file_path": ""} for m in archives.archived_messages(directory.archive)]
+        once = [m["payload"] | {"file_path": ""} for m in archive_format.archived_messages(directory.archive)]
         archives.recover(directory)
         assert [
-            m["payload"] | {"file_path": ""} for m in archives.archived_messages(directory.archive)
+            m["payload"] | {"file_path": ""} for m in archive_format.archived_messages(directory.archive)
         ] == once
         assert waiting_runs(tmp_path / "runs") == []

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from experiment.store import archive_writer as archives
-from experiment.store.directory import RunDirectory, read_json, read_metrics
+from experiment.store import archive_format
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json
+from experiment.store.journal import read_metrics
 from tests.support.comet_server import CometServer
 from tests.support.processes import ROOT, run_python
 from tests.support.writer import PARAMS
@@ -125,7 +127,7 @@ def scenes(tmp_path_factory):
 
 
 def archived_points(directory):
-    messages = [m for m in archives.archived_messages(directory.archive) if m["type"] == "metric_msg"]
+    messages = [m for m in archive_format.archived_messages(directory.archive) if m["type"] == "metric_msg"]
     return {(m["payload"]["metric"]["metricName"], m["payload"]["metric"].get("step")) for m in messages}
 
 
@@ -135,11 +137,11 @@ def test_the_run_finishes_with_everything_in_its_archive(scenes, name):
     assert scene.process.returncode == 0, scene.errors
     directory = scene.directory
     assert read_json(directory.run_file)["status"] == "finished"
-    assert archives.check_archive(directory.archive) == []
+    assert archive_format.check_archive(directory.archive) == []
     points = {(point.name, point.step) for point in read_metrics(directory.metrics_file)}
     assert len(points) == EPOCHS * 10
     assert points <= archived_points(directory)
-    messages = list(archives.archived_messages(directory.archive))
+    messages = list(archive_format.archived_messages(directory.archive))
     names = [m["payload"]["additional_params"]["fileName"] for m in messages if m["type"] == "file_upload"]
     assert sorted(names) == sorted(f"{epoch}.json" for epoch in range(1, EPOCHS + 1))
     assert {m["payload"]["param"]["paramName"] for m in messages if m["type"] == "parameter_msg"} == {*PARAMS}

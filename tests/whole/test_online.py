@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiment.store.archive_writer import archived_messages, check_archive
+from experiment.store.archive_format import archived_messages, check_archive
 from tests.support.comet_server import API_KEY, CometServer
 from tests.support.processes import run_train
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiment.store.archive_writer import archived_messages, check_archive
-from experiment.store.directory import RunDirectory, read_json, read_metrics
+from experiment.store.archive_format import archived_messages, check_archive
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json
+from experiment.store.journal import read_metrics
 from experiment.training import checkpoints
 from tests.support.processes import start_train, train_here
 

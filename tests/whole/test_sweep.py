@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from experiment.data import arrays as data
-from experiment.store.archive_writer import archived_messages, check_archive
-from experiment.store.directory import read_json
+from experiment.store.archive_format import archived_messages, check_archive
+from experiment.store.files import read_json
 from experiment.store.find import list_runs
 from experiment.sweep.file import read_sweep
 from experiment.sweep.plan import Plan

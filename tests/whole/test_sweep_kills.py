@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiment.store.archive_writer import check_archive
+from experiment.store.archive_format import check_archive
 from tests.support.processes import ROOT, run_python, run_train, start_train
 from tests.support.sweeps import runs_of, write
 

@@ -15,8 +15,8 @@ import pytest
 
 from experiment.commands import train
 from experiment.commands.train_options import build_parser
-from experiment.store.archive_writer import archived_messages, check_archive
-from experiment.store.directory import read_json
+from experiment.store.archive_format import archived_messages, check_archive
+from experiment.store.files import read_json
 from tests.support.processes import ROOT, run_python, run_train, train_here
 
 TUTORIAL = {

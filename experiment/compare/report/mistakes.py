@@ -15,7 +15,7 @@ import numpy as np
 from experiment.data import arrays as data
 from experiment.data import image_folder
 from experiment.errors import UserError
-from experiment.store.directory import RunRecord
+from experiment.store.record import RunRecord
 
 IMAGE_BYTES = 1_500_000
 PREDICTION_BYTES = 6_000_000

@@ -21,7 +21,8 @@ from experiment.compare.report import mistakes as report_mistakes
 from experiment.compare.tables import finite_or_none
 from experiment.errors import UserError
 from experiment.store.curves import Curve, collect_curves
-from experiment.store.directory import RunRecord, plain_json
+from experiment.store.files import plain_json
+from experiment.store.record import RunRecord
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("page.js", "pair.js", "charts.js")  # the last one starts

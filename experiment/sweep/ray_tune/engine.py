@@ -19,7 +19,8 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from experiment.comet import tracker as tracking
+from experiment.comet.session import ONLINE
+from experiment.comet.settings import api_key
 from experiment.data import arrays as data
 from experiment.errors import UserError
 from experiment.sweep.outcomes import Outcome
@@ -199,7 +200,7 @@ def _check_machines(plan: Plan, session: Session) -> None:
             return f"does not see {file}: --runs must be a folder that all machines share"
         if pictures and not Path(pictures).is_dir():
             return f"does not see {pictures}: all machines must share the folder of pictures"
-        if mode == tracking.ONLINE and not tracking.api_key():
+        if mode == ONLINE and not api_key():
             return "has no Comet API key: set COMET_API_KEY there, or take --mode offline"
         return None
 

@@ -18,7 +18,9 @@ from ray import tune
 
 from experiment.data.arrays import Arrays
 from experiment.run import Options, train_and_evaluate
-from experiment.store.directory import INTERRUPTED, RUNNING, RunDirectory, read_json
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json
+from experiment.store.record import INTERRUPTED, RUNNING
 from experiment.sweep import outcomes as attempts
 from experiment.sweep.outcomes import Outcome
 from experiment.sweep.trial import Trial

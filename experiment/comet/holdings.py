@@ -1,0 +1,90 @@
+"""What Comet has of a run, and which messages of its archive tell what Comet lacks."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from experiment.comet.server import Server
+from experiment.store.archive_format import Message, asset_name, parameter_of, shown_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Holdings:
+    """What Comet has of a run: names, points (name, step), asset ids and (name, bytes), its page."""
+
+    parameters: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+    points: frozenset[tuple[str, int | None]] = frozenset()
+    assets: frozenset[Any] = frozenset()
+    url: str | None = None
+
+
+def fetch_holdings(server: Server, key: str) -> Holdings | None:
+    """Read back what Comet has of a run; None where it has no such run.
+
+    Raises:
+        UserError: the API key or the server's address is wrong, or Comet does not answer.
+    """
+    found = server.find(key)
+    if found is None:
+        return None
+    return Holdings(
+        server.ask(lambda: frozenset(each["name"] for each in found.get_parameters_summary())),
+        server.ask(lambda: frozenset(each["name"] for each in found.get_others_summary())),
+        server.ask(
+            lambda: frozenset((each["metricName"], _step(each.get("step"))) for each in found.get_metrics())
+        ),
+        server.ask(
+            lambda: frozenset(
+                identity
+                for each in found.get_asset_list()
+                for identity in (each["assetId"], (each["fileName"], int(each["fileSize"])))
+            )
+        ),
+        found.url,
+    )
+
+
+def _step(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def missing_from(messages: Iterable[Message], has: Holdings | None, archive: Path) -> list[Message]:
+    """Return the messages that Comet lacks; kinds that can't be read back are sent the first time only."""
+    if has is None:
+        return list(messages)
+    with zipfile.ZipFile(archive) as stored:
+        sizes = {info.filename: info.file_size for info in stored.infolist()}
+    missing = []
+    for message in messages:
+        payload, kind = message["payload"], message["type"]
+        if kind == "parameter_msg":
+            there = parameter_of(payload)["paramName"] in has.parameters
+        elif kind == "log_other":
+            there = payload["key"] in has.others
+        elif kind == "metric_msg":
+            there = (shown_name(payload), _step(payload["metric"].get("step"))) in has.points
+        elif kind == "file_upload":
+            details = payload.get("additional_params") or {}
+            identity = (asset_name(payload), sizes[payload["file_path"]])
+            there = (details.get("assetId") or details.get("imageId")) in has.assets or identity in has.assets
+        else:
+            there = True
+        if not there:
+            missing.append(message)
+    return missing
+
+
+def describe(message: Message) -> str:
+    """Return what a message tells of, in words: 'parameter seed'."""
+    payload = message["payload"]
+    return {
+        "parameter_msg": lambda: f"parameter {parameter_of(payload)['paramName']}",
+        "metric_msg": lambda: f"metric {shown_name(payload)}",
+        "log_other": lambda: f"other {payload['key']}",
+        "file_upload": lambda: f"asset {asset_name(payload)}",
+    }.get(message["type"], lambda: message["type"])()

@@ -1,0 +1,184 @@
+"""``RunRecord``, all that anyone knows of a run; and the JSON files of a run directory, checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, RootModel
+
+from experiment.store.files import DamagedFile, Number, Scalar, Schema, Seconds, read_json
+from experiment.store.journal import Point
+from experiment.store.predictions import Predictions
+
+RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
+DIRECTORY, ARCHIVE, COMET = "run directory", "archive", "Comet"
+KEY = re.compile(r"[A-Za-z0-9]{32,50}")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """All that is known of a run; a run directory, an offline archive and Comet's API each yield one.
+
+    What may be large is read when it is called for, from its source, anew at each call.
+
+    Attributes:
+        run: what it was made of and how it ended, as in ``run.json``, as far as the source tells.
+        params: the parameters as they were logged.
+        results: as in ``results.json``; summed up from the points where the source has no such file.
+        source: the path, or in Comet the run's page.
+        points: all logged points.
+        predictions: those of the test set; None where none are kept.
+        kind: of the source: DIRECTORY, ARCHIVE or COMET.
+        code: SHA-256 of each file of its code, by its name; empty where the source has no code.
+        patch: its uncommitted changes, '' where there are none or the source has them not.
+    """
+
+    key: str
+    name: str
+    status: str
+    mode: str
+    run: Mapping[str, Any]
+    params: Mapping[str, Any]
+    results: Mapping[str, Any]
+    source: str
+    points: Callable[[], Iterable[Point]] = tuple
+    predictions: Callable[[], Predictions | None] = type(None)
+    kind: str = DIRECTORY
+    code: Callable[[], Mapping[str, str]] = dict
+    patch: Callable[[], str] = str
+
+    @property
+    def place(self) -> str:
+        """What this run is found by from anywhere: the absolute path, or in Comet the key."""
+        return self.key if self.kind == COMET else os.path.abspath(self.source)
+
+
+class _Dataset(Schema):
+    name: str = ""
+    source: str = ""
+    fingerprint: str = ""
+    split_fingerprint: str = ""
+    test_fingerprint: str = ""
+    classes: list[str] = []
+    image_shape: list[int] = []
+
+
+class _Git(Schema):
+    commit: str = ""
+    dirty: bool = False
+
+
+class _Process(Schema):
+    since: Seconds = 0.0
+
+
+class _Sweep(Schema):
+    sweep: str = ""
+    number: int = 1
+    attempt: int = 1
+
+
+class _Rerun(Schema):
+    of: str = ""
+    place: str = ""
+
+
+class _Run(Schema):
+    """What of ``run.json`` is read by anyone; a run of an older version may lack all but the first four."""
+
+    key: Annotated[str, Field(pattern=f"^{KEY.pattern}$")]
+    name: str
+    status: Literal["running", "finished", "failed", "interrupted"]
+    mode: Literal["online", "offline", "disabled"]
+    tags: list[str] = []
+    workspace: str | None = None
+    project: str | None = None
+    url: str | None = None
+    started: Seconds = 0.0
+    ended: Seconds | None = None
+    error: str | None = None
+    command: list[str] = []
+    code_fingerprint: str | None = None
+    python: str = ""
+    packages: dict[str, str] = {}
+    machine: dict[str, Any] = {}
+    threads: int | None = None
+    dataset: _Dataset = _Dataset()
+    git: _Git = _Git()
+    process: _Process = _Process()
+    sweep: _Sweep = _Sweep()
+    rerun: _Rerun = _Rerun()
+    deaths: int = 0
+
+
+class _Params(RootModel[dict[str, Scalar]]):
+    pass
+
+
+class _Results(Schema):
+    epochs: int = 0
+    last: dict[str, Number] = {}
+    best: dict[str, Number] = {}
+    test_loss: Number = 0.0
+    test_accuracy: Number = 0.0
+    test_ece: Number = 0.0
+    test_ece_calibrated: Number = 0.0
+    temperature: Number = 1.0
+    temperature_fitted_on: str = ""
+    epoch_s: Number = 0.0
+    fit_s: Number = 0.0
+    process_s: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    rerun: dict[str, Any] = {}
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Read ``run.json`` in a run directory; it has at least a key, a name, a status and a mode.
+
+    Raises:
+        DamagedFile: it is not there, or does not hold what it should.
+    """
+    return read_json(path / "run.json", _Run)
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """Read the parameters in a run directory: numbers, texts, booleans.
+
+    Raises:
+        DamagedFile: they are not there, or are something else.
+    """
+    return read_json(path / "params.json", _Params)
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read the results in a run directory, none where it has none yet; what should be numbers are.
+
+    Raises:
+        DamagedFile: they are something else.
+    """
+    return read_json(path / "results.json", _Results) if (path / "results.json").exists() else {}
+
+
+def demand(content: Mapping[str, Any], where: str, *names: str) -> None:
+    """Make sure that entries are there which not every run has; a dot leads into an object.
+
+    Raises:
+        DamagedFile: one is missing.
+    """
+    for name in names:
+        inner: Any = content
+        for part in name.split("."):
+            if part not in inner:
+                raise DamagedFile(f"{where} has no {name}")
+            inner = inner[part]
+
+
+def process_identity() -> dict[str, Any]:
+    """Return which process on which machine is writing."""
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}

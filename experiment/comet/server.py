@@ -10,10 +10,10 @@ from typing import Any
 
 from experiment.comet import tracker as tracking
 from experiment.errors import UserError
-from experiment.evaluation.predictions import Predictions, read_predictions
 from experiment.store.archive_reader import PREDICTIONS, UNKNOWN, facts_from_others
 from experiment.store.curves import collect_curves, points_of, summarize_curves
 from experiment.store.directory import FAILED, FINISHED, RUNNING, Point, RunRecord
+from experiment.store.predictions import Predictions, read_predictions
 from experiment.system import streams
 
 PAGE = 100

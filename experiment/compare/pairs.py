@@ -11,8 +11,8 @@ from experiment.compare.directions import lower_is_better
 from experiment.compare.groups import Group, by_test_set, label_of, test_set_of
 from experiment.errors import UserError
 from experiment.evaluation import significance as statistics
-from experiment.evaluation.predictions import Predictions
 from experiment.store.directory import RunRecord
+from experiment.store.predictions import Predictions
 
 SIGNIFICANT = 0.05
 ALL_PAIRS = 10  # of that many groups, or single runs, every pair is tested; of more, each with the baseline

@@ -11,8 +11,9 @@ from typing import Any
 from experiment.data.arrays import DATASETS
 from experiment.errors import UserError
 from experiment.rerun.original import Original
+from experiment.run import provenance
 from experiment.store.directory import FINISHED
-from experiment.system import provenance
+from experiment.system import machine
 from params.load import NAMES, check_params, load_params
 from params.spec import Params
 
@@ -117,7 +118,7 @@ def limit_threads(original: Original, notify: Callable[[str], None]) -> None:
     import tensorflow as tf
 
     threads = original.facts.get("threads")
-    now = tf.config.threading.get_intra_op_parallelism_threads() or provenance.cores()
+    now = tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
     if not threads or threads == now:
         return
     try:

@@ -18,12 +18,12 @@ import numpy as np
 
 from experiment.comet import server as online
 from experiment.errors import UserError
-from experiment.evaluation.predictions import read_predictions
+from experiment.run import provenance
 from experiment.store import archive_writer as archives
 from experiment.store.archive_reader import UNKNOWN, Contents, read_description, read_points
 from experiment.store.directory import RUNNING, Point, RunDirectory, demand, read_record
 from experiment.store.find import find_run
-from experiment.system import provenance
+from experiment.store.predictions import read_predictions
 
 TEXTS = ("predictions.npz", "git.patch")
 _KEY = re.compile(r"[A-Za-z0-9]{32,50}")

@@ -23,9 +23,9 @@ from experiment.store.directory import (
     process_identity,
     write_json,
 )
-from experiment.system import provenance
 from experiment.system.console import Console
 from experiment.system.parser import PREFIX, command_on
+from experiment.system.secrets import redact
 
 # For Comet's server, from the last line of a run to the process's end: of a whole run, of an interrupted one.
 END_SECONDS, INTERRUPTED_SECONDS = 28.0, 3.0
@@ -118,8 +118,8 @@ def recorded(
             status = INTERRUPTED
             raise
         except Exception as problem:
-            status, error = FAILED, provenance.redact(traceback.format_exc(), secrets)
-            raise RunFailed(provenance.redact(_failure(directory, params, problem), secrets)) from problem
+            status, error = FAILED, redact(traceback.format_exc(), secrets)
+            raise RunFailed(redact(_failure(directory, params, problem), secrets)) from problem
         finally:
             console.stop()
             _close(directory, tracker, status, error, console)

@@ -17,13 +17,15 @@ from experiment.data import image_folder, image_report
 from experiment.errors import UserError
 from experiment.rerun import differences as rerun
 from experiment.rerun import verdict
+from experiment.run import provenance
 from experiment.run import summary as record
 from experiment.run.lifecycle import recorded
 from experiment.run.options import Options
 from experiment.store import directory as rundir
-from experiment.system import keras_settings, provenance
+from experiment.system import keras_settings
 from experiment.system import machine as memory
 from experiment.system.console import Console, without_stderr
+from experiment.system.secrets import REDACTED, redact
 from params.load import without_effect
 from params.spec import Params
 
@@ -115,7 +117,7 @@ def train_and_evaluate(
         run = rundir.read_json(directory.run_file)
         mode = tracking.DISABLED if run["mode"] == tracking.DISABLED else tracking.OFFLINE
         where = tracking.Destination(run["workspace"], run["project"], run["name"], run["tags"])
-    if provenance.REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
+    if REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
         console.notice("the command line holds what looks like a secret; it is left out of all records")
 
     # Of the stock model's parameters, one's own has those that it reads: they are logged when it does.
@@ -253,7 +255,7 @@ def _destination(
     stock = trial.label if trial else f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
     name = options.name or stock
     tags = list(dict.fromkeys([params.dataset, params.model, *options.tags, *(trial.tags if trial else ())]))
-    clean = [provenance.redact(text, secrets) for text in (name, *tags)]
+    clean = [redact(text, secrets) for text in (name, *tags)]
     return tracking.destination(clean[0], clean[1:], options.workspace, options.project)
 
 

@@ -16,11 +16,11 @@ from experiment.data.arrays import Dataset
 from experiment.data.image import FULL_DEPTH
 from experiment.evaluation import calibration
 from experiment.rerun import verdict
-from experiment.run import figures
+from experiment.run import figures, provenance
 from experiment.store import bundle as bundles
 from experiment.store.directory import RunDirectory, RunRecord, atomic_path, write_json
 from experiment.sweep.trial import Trial
-from experiment.system import provenance
+from experiment.system import machine
 from experiment.system.names import as_utf8
 from experiment.system.parser import command_on
 from params.load import write_params
@@ -176,7 +176,7 @@ def log_compilation(
     """Log how epochs were compiled, and on how many threads: others give other last bits."""
     import tensorflow as tf
 
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or provenance.cores()
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
     directory.update_run(compiled=training.compiled, threads=threads)
     tracker.log_others({"compiled": training.compiled, "threads": threads})
     if training.notice:

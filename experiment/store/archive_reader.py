@@ -14,10 +14,10 @@ from typing import IO, Annotated, Any
 from pydantic import Field
 
 from experiment.errors import UserError
-from experiment.evaluation.predictions import Predictions, read_predictions
 from experiment.store.curves import collect_curves, summarize_curves
 from experiment.store.directory import FAILED, FINISHED, Point, RunRecord
 from experiment.store.files import DAMAGED, INTEGERS, DamagedFile, Schema, one_line, parse_json
+from experiment.store.predictions import Predictions, read_predictions
 
 UNKNOWN = -1
 PREDICTIONS = "predictions.npz"

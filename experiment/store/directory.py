@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 from pydantic import Field, RootModel
 
 from experiment.errors import UserError
-from experiment.evaluation.predictions import Predictions, stored_predictions
 from experiment.store.files import (
     DamagedFile,
     Number,
@@ -35,6 +34,7 @@ from experiment.store.files import (
     write_json,
 )
 from experiment.store.journal import MetricsJournal, Point, read_metrics
+from experiment.store.predictions import Predictions, stored_predictions
 
 __all__ = [  # of its own, and of the modules that it is made of
     "DamagedFile",

@@ -1,4 +1,4 @@
-"""How this process asks the kernel for memory."""
+"""The machine: its processor and cores, its memory, and how this process asks for that."""
 
 from __future__ import annotations
 
@@ -6,11 +6,27 @@ import contextlib
 import ctypes
 import gc
 import os
+import platform
 from collections.abc import Iterator
+from pathlib import Path
 
 _M_TOP_PAD = -2  # glibc's malloc.h
 TOP_PAD_BYTES = 1 << 26
 COPIES = 3
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """Return the name of the machine's processor, as its kernel has it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def grow_heaps_in_large_steps() -> None:

@@ -17,10 +17,10 @@ from experiment.comet import upload
 from experiment.commands import train
 from experiment.rerun import differences as rerun
 from experiment.rerun import original, verdict
+from experiment.run import provenance
 from experiment.store.archive_writer import archived_messages
 from experiment.store.directory import RunDirectory, read_json, read_metrics, write_json
 from experiment.store.find import list_runs
-from experiment.system import provenance
 from tests.conftest import ROOT, run_python
 from tests.support.comet_server import CometServer
 

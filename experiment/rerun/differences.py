@@ -6,16 +6,18 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiment.data.arrays import DATASETS
 from experiment.errors import UserError
-from experiment.rerun.original import Original
 from experiment.run import provenance
 from experiment.store.directory import FINISHED
 from experiment.system import machine
 from params.load import NAMES, check_params, load_params
 from params.spec import Params
+
+if TYPE_CHECKING:
+    from experiment.rerun.original import Original
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiment.evaluation import significance as statistics
-from experiment.rerun.original import Original
 from experiment.store.directory import FINISHED, Point, RunDirectory, read_json, read_metrics
+
+if TYPE_CHECKING:
+    from experiment.rerun.original import Original
 
 IDENTICAL, WITHIN_NOISE, DIFFERENT = "bit-identical", "same within noise", "different"
 CHANCE = 0.05

@@ -24,10 +24,10 @@ from experiment.data.arrays import (
     split_arrays,
 )
 from experiment.data.image import FULL_DEPTH
-from experiment.run import figures
+from experiment.run import figures, provenance
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json
-from experiment.system import machine, provenance
+from experiment.system import machine
 from experiment.system.console import Console
 from params.load import write_params
 from params.spec import Params

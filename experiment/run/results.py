@@ -17,7 +17,7 @@ from experiment.run import figures
 from experiment.store import bundle as bundles
 from experiment.store.directory import RunDirectory
 from experiment.store.files import atomic_path, write_json
-from experiment.system import provenance
+from experiment.system import machine
 from experiment.system.names import as_utf8
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def log_compilation(
     """Log how epochs were compiled, and on how many threads: others give other last bits."""
     import tensorflow as tf
 
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or provenance.cores()
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
     directory.update_run(compiled=training.compiled, threads=threads)
     tracker.log_others({"compiled": training.compiled, "threads": threads})
     if training.notice:

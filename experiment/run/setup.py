@@ -10,13 +10,15 @@ from experiment.comet import session, settings
 from experiment.data.arrays import Dataset, splits_by_chance
 from experiment.data.image_report import describe_split
 from experiment.errors import UserError
+from experiment.run import provenance
 from experiment.run.inputs import Opened, data_facts, resolve
 from experiment.run.options import Options
 from experiment.run.purpose import Purpose
 from experiment.run.resume import check_resumable, destination_of
 from experiment.store.directory import RunDirectory
-from experiment.system import keras_settings, provenance
+from experiment.system import keras_settings
 from experiment.system.console import Console
+from experiment.system.secrets import REDACTED, redact
 from params.load import without_effect
 from params.spec import Params
 
@@ -107,7 +109,7 @@ def describe(
     directory.create()
     if resume:
         mode, where = destination_of(directory)
-    if provenance.REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
+    if REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
         console.notice("the command line holds what looks like a secret; it is left out of all records")
     optional = MODEL_PARAMETERS if build_model else ()
     return Setup(
@@ -154,5 +156,5 @@ def _destination(params: Params, options: Options, purpose: Purpose, key: str) -
     stock = f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
     name = options.name or purpose.label or stock
     tags = list(dict.fromkeys([params.dataset, params.model, *options.tags, *purpose.tags]))
-    clean = [provenance.redact(text, (settings.api_key(),)) for text in (name, *tags)]
+    clean = [redact(text, (settings.api_key(),)) for text in (name, *tags)]
     return session.destination(clean[0], clean[1:], options.workspace, options.project)

@@ -23,13 +23,14 @@ from experiment.comet.session import ONLINE
 from experiment.comet.settings import api_key
 from experiment.data import arrays as data
 from experiment.errors import UserError
+from experiment.run import provenance
 from experiment.sweep.outcomes import Outcome
 from experiment.sweep.plan import Plan
 from experiment.sweep.ray_tune.progress import Progress
 from experiment.sweep.ray_tune.search import Asha, BayesSearch
 from experiment.sweep.ray_tune.worker import Session, TrialRunner
 from experiment.sweep.trial import Trial
-from experiment.system import provenance
+from experiment.system import machine
 from params.spec import is_folder_of_pictures
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _ray(settings: Settings, arrays: data.Arrays | None) -> Iterator[None]:
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))  # of the workers
         ray.init(
             "local",
-            num_cpus=settings.workers or provenance.cores(),
+            num_cpus=settings.workers or machine.cores(),
             include_dashboard=False,
             object_store_memory=size + OBJECT_STORE_BYTES,
             _temp_dir=scratch,

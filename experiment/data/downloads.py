@@ -23,8 +23,7 @@ PROBE_SECONDS = 4.0  # for the first answer, and for each part of a file after i
 
 def cache(kind: str) -> Path:
     """Return Keras' folder of ``datasets`` or ``models``, found as Keras finds it, without Keras."""
-    home = os.environ.get("KERAS_HOME")
-    return (Path(home).expanduser() if home else Path.home() / ".keras") / kind
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / kind
 
 
 def fetch_set(name: str, path: Path, known: str = "") -> None:
@@ -59,10 +58,10 @@ def fetch(url: str, path: Path, *, what: str, advice: str, known: str = "") -> N
         raise UserError(f"{what} could not be downloaded from {url} ({error}): {advice}") from None
 
 
-def is_known(path: Path, known: str) -> bool:
-    """Tell whether a file's MD5 or SHA-256 is ``known``, in hexadecimal."""
+def digest(path: Path, algorithm: str) -> str:
+    """Return a file's ``md5`` or ``sha256`` in hexadecimal."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5" if len(known) == 32 else "sha256").hexdigest() == known
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _check(path: Path, announced: str | None, known: str) -> None:
@@ -71,7 +70,7 @@ def _check(path: Path, announced: str | None, known: str) -> None:
         str(path.stat().st_size),
     ):  # urllib takes a connection that breaks off
         raise OSError(f"{path.stat().st_size} of {announced} bytes came")
-    if known and not is_known(path, known):
+    if known and digest(path, "md5" if len(known) == 32 else "sha256") != known:
         raise OSError(f"the hash of what came is not {known}")
 
 

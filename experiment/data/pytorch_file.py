@@ -23,7 +23,7 @@ MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 STORAGES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 # The pickles of a network of 300 tensors take 47 KB; a table larger than this is no table of a backbone.
-LARGEST_TABLES = 4 * 2**20
+LARGEST_TABLES = 2**20
 LARGEST_MEMO = 2**20  # an unpickler reserves memory for the largest index that a file names
 OPERATIONS = frozenset(
     ("PROTO", "STOP", "MARK", "GLOBAL", "REDUCE", "BUILD", "BINPERSID")
@@ -34,7 +34,13 @@ OPERATIONS = frozenset(
 
 
 class _Table(dict[str, Any]):
-    """What stands for an OrderedDict; attributes that a file would set on it are left out."""
+    """What stands for an OrderedDict: made empty, so that no file multiplies itself in memory by copies.
+
+    Attributes that a file would set on it are left out.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def __setstate__(self, state: object) -> None:
         pass

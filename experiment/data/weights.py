@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -164,17 +163,16 @@ def _checked(backbone: str, path: Path, source: str) -> Weights:
     """Return the weights in a file, after a look at its name, its hash and what it holds."""
     published = PUBLISHED[backbone]
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        known = next((each.hash for each in PUBLISHED.values() if each.file == path.name), "")
-        if known and not downloads.is_known(path, known):
-            raise UserError(
-                f"'{path}' is not the file that is published under this name (its hash is not {known}): "
-                "replace it, or rename it and give its path as backbone-weights"
-            )
-        genuine = bool(published.hash) and downloads.is_known(path, published.hash)
+        sha256, md5 = (downloads.digest(path, algorithm) for algorithm in ("sha256", "md5"))
     except OSError as error:
         raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+    known = next((each.hash for each in PUBLISHED.values() if each.file == path.name), "")
+    if known and known not in (sha256, md5):
+        raise UserError(
+            f"'{path}' is not the file that is published under this name (its hash is not {known}): "
+            "replace it, or rename it and give its path as backbone-weights"
+        )
+    genuine = published.hash in (sha256, md5)
     if backbone == LITE0:
         efficientnet_lite0.read_weights(path)
     else:
@@ -183,4 +181,4 @@ def _checked(backbone: str, path: Path, source: str) -> Weights:
     likely = not published.hash and path.name == published.file
     how = "published hash" if genuine else "no published hash, numbers counted and shapes checked"
     licence = published.licence if genuine or likely else "not known"
-    return Weights(backbone, path.absolute(), digest, f"{source} ({how})", licence)
+    return Weights(backbone, path.absolute(), sha256, f"{source} ({how})", licence)

@@ -7,7 +7,6 @@ in the order blue, green, red, less ImageNet's means.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from typing import TypeAlias
@@ -16,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from experiment.data import efficientnet_lite0
+from experiment.data import downloads, efficientnet_lite0
 from experiment.data.weights import LEAST_SIDE, LITE0, Weights
 from experiment.errors import UserError
 
@@ -41,9 +40,8 @@ def build_backbone(backbone: str, weights: Weights, image_shape: Shape) -> keras
             f"pictures of {height} × {width} pixels and {channels} channel(s) do not fit the backbone "
             f"{backbone}: {LEAST_SIDE[backbone]} × {LEAST_SIDE[backbone]} or more and 1 or 3 channels do"
         )
-    with weights.path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != weights.sha256:
-            raise UserError(f"'{weights.path}' has changed since the run began: start the run again")
+    if not weights.path.is_file() or downloads.digest(weights.path, "sha256") != weights.sha256:
+        raise UserError(f"'{weights.path}' has changed since the run began: start the run again")
     pixels = keras.Input(image_shape, name="pixels")
     colours = layers.Concatenate(name="grey_to_colour")([pixels] * 3) if channels == 1 else pixels
     model = keras.Model(pixels, NETWORKS[backbone](colours, (height, width, 3)), name=backbone)

@@ -20,7 +20,11 @@ def numbers(values) -> bytes:
 
 def head() -> bytes:
     """Return the three pickles that every file begins with."""
-    machine = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    machine = {
+        "protocol_version": 1001,
+        "little_endian": True,
+        "type_sizes": {"short": 2, "int": 4, "long": 4},
+    }
     parts = (0x1950A86A20F9469CFC6C, 1001, machine)
     return b"".join(pickle.dumps(part, protocol=2) for part in parts)
 

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from experiment.system import provenance
+from experiment.run import provenance
 
 ROOT = Path(__file__).parent.parent
 Result = dict[str, float]

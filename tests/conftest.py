@@ -2,15 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.processes import train_here
 
 # Before anything imports comet_ml or keras: nobody's account, settings, home or .env may be seen by a test.
 for _name in [name for name in os.environ if name.startswith(("COMET_", "KERAS_"))]:
@@ -54,35 +52,6 @@ def digits_file(digits, tmp_path_factory) -> Path:
 def offline_run(digits_file, tmp_path_factory) -> dict:
     """What ``--json`` says of a finished offline run of two epochs; copy it before you change it."""
     folder = tmp_path_factory.mktemp("offline")
-    done = run_train("--dataset", digits_file, "--epochs", "2", "--mode", "offline", "--json", cwd=folder)
+    done = train_here("--dataset", digits_file, "--epochs", "2", "--mode", "offline", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def run_python(*arguments, cwd, timeout=300, **variables) -> subprocess.CompletedProcess:
-    """Run a Python process of this project in a folder, with the isolated environment and more variables."""
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
-
-
-def run_train(*arguments, cwd, timeout=300, **variables) -> subprocess.CompletedProcess:
-    """Run train.py."""
-    return run_python(ROOT / "train.py", *arguments, cwd=cwd, timeout=timeout, **variables)
-
-
-def start_train(*arguments, cwd, stderr=subprocess.DEVNULL) -> subprocess.Popen:
-    """Start train.py in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=stderr,
-        start_new_session=True,
-    )

@@ -17,7 +17,7 @@ from experiment import __main__ as experiment_command
 from experiment.commands.train_options import build_parser, check_together
 from params import document
 from params.load import NAMES, load_params
-from tests.conftest import ROOT, run_python
+from tests.support.processes import ROOT, run_python
 
 PAGES = [
     *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "ARCHITECTURE")),

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from tests.conftest import ROOT, run_python
+from tests.support.processes import ROOT, run_python
 
 # From the ground up: a package imports itself and what lies on lower floors, nothing beside it or above it.
 FLOORS = (

@@ -190,7 +190,7 @@ class LoggedParameters:
     """
 
     def __init__(self, tracker: Tracker, params: Mapping[str, Any], optional: Collection[str] = ()) -> None:
-        self._tracker = tracker
+        self.tracker = tracker
         self._optional = {name: params[name] for name in optional if name in params}
         self._logged = {name: value for name, value in params.items() if name not in self._optional}
         self._read: set[str] = set()
@@ -204,11 +204,11 @@ class LoggedParameters:
         """
         if name in self._optional:
             self._logged[name] = self._optional.pop(name)
-            self._tracker.log_parameter(name, self._logged[name])
+            self.tracker.log_parameter(name, self._logged[name])
         if name not in self._logged:
             raise KeyError(f"parameter '{name}' is read but not logged: it does not apply to this run")
         self._read.add(name)
-        return self._tracker.get_parameter(name)
+        return self.tracker.get_parameter(name)
 
     def logged(self) -> dict[str, Any]:
         """Return what was logged."""

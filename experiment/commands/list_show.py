@@ -20,6 +20,15 @@ _HEADER = ("run", "started", "status", "mode", "dataset", "epochs", "best val", 
 _TIMES = ("started", "ended", "process.since")
 
 
+def list_arguments(parser: argparse.ArgumentParser) -> None:  # noqa: ARG001
+    """Add none."""
+
+
+def show_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the run that is meant."""
+    parser.add_argument("run", metavar="RUN", help="key, its beginning, name, directory or Comet archive")
+
+
 def list_command(options: argparse.Namespace) -> int:
     """List runs, newest first."""
     records, problems = read_runs(options.runs)

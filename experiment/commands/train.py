@@ -18,14 +18,15 @@ from experiment.commands.train_options import build_parser, check_together, type
 from experiment.errors import UserError
 from experiment.system import streams
 from experiment.system.environment import read_environment
-from experiment.system.parser import command_in, leave
+from experiment.system.parser import command_in
 from params.load import NAMES, check_params, load_params
 from params.spec import Params
 
 if TYPE_CHECKING:
+    from experiment.run import Options
     from experiment.run.lifecycle import RunFailed
+    from experiment.run.purpose import Purpose
     from experiment.store.directory import RunDirectory
-    from experiment.store.record import RunRecord
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What of a run's own record it takes to go on with it.
@@ -87,17 +88,18 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     if flags:
         epochs = load_params(flags={"epochs": flags["epochs"]}).epochs
         params = check_params(params.model_dump(by_alias=True, exclude_unset=True) | {"epochs": epochs})
-    return _train(params, options, directory, _original_of(record.run))
+    return _train(params, options, directory, _purpose_of(record.run))
 
 
-def _original_of(run: Mapping[str, Any]) -> RunRecord | None:
-    """Find what a run that is gone on with repeats, if it is a rerun; it may be gone meanwhile."""
+def _purpose_of(run: Mapping[str, Any]) -> Purpose | None:
+    """Return the purpose of a run that is gone on with; an original that it repeats may be gone meanwhile."""
     if "place" not in run.get("rerun", {}):
         return None
     from experiment.rerun.original import find_original
+    from experiment.rerun.repetition import Repetition
 
     try:
-        return find_original(Path(), run["rerun"]["place"])
+        return Repetition(find_original(Path(), run["rerun"]["place"]))
     except UserError as error:
         print(f"this rerun ends without a verdict: {error}", file=sys.stderr)
         return None
@@ -108,12 +110,12 @@ def _rerun(options: argparse.Namespace, flags: dict[str, str]) -> int:
     read_environment()
     from experiment.rerun import differences as rerun
     from experiment.rerun import original
+    from experiment.rerun.repetition import Repetition
 
     if options.params:
         raise UserError("--params: a rerun has the parameters of its original; change some by their flags")
     found = original.find_original(Path(options.runs), options.rerun)
-    options.tag.append(f"rerun-of-{found.key[:12]}")
-    return _train(rerun.parameters(found, flags), options, original=found)
+    return _train(rerun.parameters(found, flags), options, purpose=Repetition(found))
 
 
 def _sweep(params: Params, options: argparse.Namespace) -> int:
@@ -125,18 +127,11 @@ def _sweep(params: Params, options: argparse.Namespace) -> int:
 
     received: list[int] = []
     settings = sweep.Settings(
-        runs=Path(options.runs),
-        mode=options.mode,
-        tags=options.tag,
-        workspace=options.workspace,
-        project=options.project,
+        options=_run_options(options),
         repeats=options.seeds,
         workers=options.workers,
         scheduler=options.scheduler,
         address=options.ray_address,
-        memory_gb=options.memory_gb,
-        quiet=options.quiet,
-        typed=typed(options),
     )
 
     def end(number: int) -> None:
@@ -165,28 +160,17 @@ def _train(
     params: Params,
     options: argparse.Namespace,
     resume: RunDirectory | None = None,
-    original: RunRecord | None = None,
+    purpose: Purpose | None = None,
 ) -> int:
     """Train once, with signals turned into an orderly end."""
     read_environment()
-    from experiment.rerun.verdict import DIFFERENT
-    from experiment.run import story as run
-    from experiment.run import summary as record
+    from experiment.rerun import verdict
+    from experiment.run import train_and_evaluate
     from experiment.run.lifecycle import Interrupted, RunFailed
+    from experiment.run.summary import closing_lines, summary
     from experiment.store.find import waiting_runs
 
-    run_options = run.Options(
-        mode=options.mode,
-        runs=Path(options.runs),
-        name=options.name,
-        tags=options.tag,
-        workspace=options.workspace,
-        project=options.project,
-        register=options.register,
-        quiet=options.quiet,
-        memory_gb=options.memory_gb,
-        typed=typed(options),
-    )
+    run_options = _run_options(options)
     if waiting := waiting_runs(run_options.runs):
         recover = command_in(run_options.runs, "experiment", "recover", "--all")
         print(f"{len(waiting)} killed run(s) wait: {recover}", file=sys.stderr)
@@ -196,18 +180,28 @@ def _train(
 
     try:
         with _on_first_signal(interrupt):
-            finished = run.train_and_evaluate(params, options=run_options, resume=resume, original=original)
+            finished = train_and_evaluate(params, options=run_options, resume=resume, purpose=purpose)
     except Interrupted as interruption:
         print(f"train.py: {interruption}", file=sys.stderr)
         return 128 + interruption.signal_number
     except RunFailed as failure:
         return _tell_failure(failure)
-    summary = record.summary(finished)
+    facts = summary(finished)
+    rerun = facts.get("rerun")
     if not options.quiet:
-        print(record.describe(summary, params.model_file), file=sys.stderr)
+        judged = verdict.describe(rerun) if rerun else None
+        print(closing_lines(facts, params.model_file, judged), file=sys.stderr)
     if options.json:
-        streams.print_json(summary)
-    return 1 if summary.get("rerun", {}).get("verdict") == DIFFERENT else 0
+        streams.print_json(facts)
+    return 1 if rerun and rerun["verdict"] == verdict.DIFFERENT else 0
+
+
+def _run_options(options: argparse.Namespace) -> Options:
+    """Return what was typed that is no parameter, as the options of a run."""
+    from experiment.run import Options
+
+    names = ("mode", "runs", "name", "workspace", "project", "register", "quiet", "memory_gb")
+    return Options(**{name: getattr(options, name) for name in names}, tags=options.tag, typed=typed(options))
 
 
 def _tell_failure(failure: RunFailed) -> int:
@@ -235,8 +229,3 @@ def _on_first_signal(act: Callable[[int], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-if __name__ == "__main__":
-    streams.settle_for_run("train.py")
-    leave(main())

@@ -297,19 +297,21 @@ def _sha256(*arrays: np.ndarray) -> str:
 
 
 def _load_mnist() -> Arrays:
-    cached = downloads.cache() / "mnist.npz"
+    cached = downloads.cache("datasets") / "mnist.npz"
     if not cached.is_file():
-        downloads.download("mnist")
+        downloads.fetch_set("mnist", cached, downloads.MNIST_SHA256)
     # Keras deletes a cached file whose hash it does not know, so a cached file is read here.
     return check_arrays("mnist", read_npz(cached), DIGITS)
 
 
 def _load_fashion_mnist() -> Arrays:
-    cached = downloads.cache() / "fashion-mnist"
+    cached = downloads.cache("datasets") / "fashion-mnist"
     for folder in (cached, DEBIAN_FASHION_MNIST):
         if all((folder / f"{file}.gz").is_file() for file in IDX_FILES.values()):
             return check_arrays("fashion-mnist", read_idx_folder(folder), CLOTHES)
-    downloads.download("fashion-mnist")
+    for file in (cached / f"{file}.gz" for file in IDX_FILES.values()):
+        if not file.is_file():
+            downloads.fetch_set("fashion-mnist", file)
     return check_arrays("fashion-mnist", read_idx_folder(cached), CLOTHES)
 
 

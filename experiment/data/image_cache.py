@@ -20,7 +20,7 @@ import PIL
 from experiment.data import image as images
 from experiment.errors import UserError
 from experiment.store.files import sync_folder
-from experiment.system import provenance
+from experiment.system import machine
 
 Progress = Callable[[str, int, int], None]
 Item = TypeVar("Item")
@@ -186,7 +186,7 @@ def _in_parallel(
     title: str, function: Callable[[Item], Result], items: list[Item], progress: Progress
 ) -> Iterator[Result]:
     """Yield a function's results in order, from threads: Pillow and hashlib let others run meanwhile."""
-    threads = provenance.cores()
+    threads = machine.cores()
     ahead = 64 * threads  # results wait for being written: few, as they are large
     with ThreadPoolExecutor(threads) as pool:
         progress(title, 0, len(items))

@@ -6,14 +6,18 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiment.data.arrays import DATASETS
 from experiment.errors import UserError
+from experiment.run import provenance
 from experiment.store.record import COMET, FINISHED, RunRecord
-from experiment.system import provenance
+from experiment.system import machine
 from params.load import NAMES, check_params, load_params
 from params.spec import Params
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +118,7 @@ def limit_threads(original: RunRecord, notify: Callable[[str], None]) -> None:
     import tensorflow as tf
 
     threads = original.run.get("threads")
-    now = tf.config.threading.get_intra_op_parallelism_threads() or provenance.cores()
+    now = tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
     if not threads or threads == now:
         return
     try:

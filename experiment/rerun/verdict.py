@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from experiment.store.files import read_json
 from experiment.store.journal import Point, read_metrics
 from experiment.store.predictions import Predictions, stored_predictions
 from experiment.store.record import FINISHED, RunRecord
+
+if TYPE_CHECKING:
+    pass
 
 IDENTICAL, WITHIN_NOISE, DIFFERENT = "bit-identical", "same within noise", "different"
 CHANCE = 0.05

@@ -17,10 +17,10 @@ from experiment.store import archive_writer as archives
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json
 from experiment.store.record import FAILED, FINISHED, INTERRUPTED, RUNNING, process_identity
-from experiment.system import provenance
 from experiment.system.console import Console
 from experiment.system.deadline import DeadlinePassed, within
 from experiment.system.parser import PREFIX, command_on
+from experiment.system.secrets import redact
 
 # For Comet's server, from the last line of a run to the process's end: of a whole run, of an interrupted one.
 END_SECONDS, INTERRUPTED_SECONDS = 28.0, 3.0
@@ -106,6 +106,7 @@ def recorded(
         )
         if not again:
             directory.update_run(mode=tracker.mode, url=tracker.url)
+        console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
         status, error = FINISHED, None
         try:
             yield tracker
@@ -113,8 +114,8 @@ def recorded(
             status = INTERRUPTED
             raise
         except Exception as problem:
-            status, error = FAILED, provenance.redact(traceback.format_exc(), secrets)
-            raise RunFailed(provenance.redact(_failure(directory, params, problem), secrets)) from problem
+            status, error = FAILED, redact(traceback.format_exc(), secrets)
+            raise RunFailed(redact(_failure(directory, params, problem), secrets)) from problem
         finally:
             console.stop()
             _close(directory, tracker, status, error, console)

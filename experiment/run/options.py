@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from experiment.comet import session
 from experiment.errors import UserError
-from experiment.sweep.trial import Trial
 from params.words import refusal
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ class Options:
         register: make the model a version of this one in Comet's registry; online only.
         quiet: say nothing but notices and errors.
         memory_gb: GB that a folder's pictures may take; by default half of the machine's.
-        trial: the run's place in a sweep.
         callbacks: of Keras; told of epochs once those are safely on disk.
         on_notice: called with each notice instead of printing it.
         typed: names of the parameters and options that a person typed for this run: one that has no effect
@@ -51,7 +49,6 @@ class Options:
     register: str | None = None
     quiet: bool = False
     memory_gb: float | None = None
-    trial: Trial | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
     on_notice: Callable[[str], None] | None = None
     typed: Collection[str] = ()
@@ -93,7 +90,6 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("tags", "typed"), _TEXTS),
     "quiet": (lambda value: isinstance(value, bool), "True or False"),
     "memory_gb": (_is_size, "a number greater than 0, or None"),
-    "trial": (lambda value: value is None or isinstance(value, Trial), "a Trial or None"),
     "callbacks": (_is_sequence, "a list of Keras callbacks"),
     "on_notice": (lambda value: value is None or callable(value), "a function of a text, or None"),
 }

@@ -2,293 +2,210 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiment.comet import session, settings
+from experiment.comet.settings import api_key
 from experiment.comet.tracker import LoggedParameters
-from experiment.data import arrays as data
-from experiment.data import image as images
-from experiment.data import image_folder, image_report
-from experiment.errors import UserError
-from experiment.rerun import differences as rerun
-from experiment.rerun import verdict
-from experiment.run import summary as record
+from experiment.data.arrays import Arrays, Dataset
+from experiment.run import results as outcomes
+from experiment.run.inputs import log_inputs, open_data
 from experiment.run.lifecycle import recorded
 from experiment.run.options import Options
+from experiment.run.purpose import OwnSake, Purpose
+from experiment.run.setup import Setup, check_early, describe
 from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record
-from experiment.store.files import read_json, write_json
+from experiment.store.files import write_json
 from experiment.store.journal import MetricsJournal
-from experiment.store.record import FINISHED, RunRecord
-from experiment.system import keras_settings, provenance
-from experiment.system import machine as memory
+from experiment.store.record import RunRecord
+from experiment.system import keras_settings, machine, process_clock
 from experiment.system.console import Console, without_stderr
-from params.load import without_effect
 from params.spec import Params
 
 if TYPE_CHECKING:
+    import keras
+
+    from experiment.training.callbacks import MetricsLogger
+    from experiment.training.checkpoints import Checkpoint
     from experiment.training.models import ModelBuilder
+    from experiment.training.trainer import Evaluation, Training
 
 __all__ = ["Options", "train_and_evaluate"]
-
-MODEL_PARAMETERS = (
-    *("model", "layer-1-size", "layer-2-size", "filters", "dropout"),
-    *("augment-flip", "augment-shift", "augment-rotation"),
-)
-STREAMED = "the pictures exceed their memory budget (--memory-gb), so they are read from disk batch by batch"
 
 
 def train_and_evaluate(
     params: Params,
     *,
     build_model: ModelBuilder | None = None,
-    dataset: Mapping[str, np.ndarray] | data.Arrays | None = None,
+    dataset: Mapping[str, np.ndarray] | Arrays | None = None,
     options: Options | None = None,
     resume: RunDirectory | None = None,
-    original: RunRecord | None = None,
+    purpose: Purpose | None = None,
 ) -> RunRecord:
     """Train, evaluate and save a classifier as one tracked run.
 
     Args:
         params: the parameters of the run.
-        build_model: called with (get_parameter, image_shape (H, W, C), classes); returns an uncompiled Keras
-            model over float32 pixels in 0–1, [N, …] of any shape that holds H·W·C values, with logits
-            [N, classes]; one that is compiled or returns probabilities is refused. By default the one that
-            the parameter ``model`` names.
-        dataset: arrays in Keras' layout: x_train, x_test uint8 [N, H, W] or [N, H, W, C], C 1 or 3, y_train,
-            y_test integers [N], perhaps x_val and y_val, or a set that ``data.load_arrays`` read. By default
-            the set that the parameter ``dataset`` names.
+        build_model: makes the network, see ``models.ModelBuilder``; by default the one that ``model`` names.
+        dataset: arrays in Keras' layout (see ``data.check_arrays``), or a set that ``data.load_arrays`` read;
+            by default the one that the parameter ``dataset`` names.
         options: where the run lies, its name, its tracking.
         resume: a run to go on with from its last checkpoint, under its own key and parameters.
-        original: a run that this one repeats and is compared with at its end; ``results`` holds the verdict.
+        purpose: whom the run is made for, if not for itself: a sweep, or the repetition of another run.
 
     Raises:
-        UserError: bad data, a place that cannot be written to, no API key in online mode, settings of an
-            imported Keras that the pipeline cannot train under, or what was typed has no effect; nothing is
-            written then.
-        RunFailed: an error in the run, a model that is refused among them (its cause says why); the run's
-            directory and archive are complete as far as it came.
+        UserError: bad input; nothing is written then.
+        RunFailed: an error in the run; its directory and archive are complete as far as it came.
     """
-    options = options or Options()
-    keras_settings.check()
-    mode = session.resolve_mode(options.mode)
-    secrets = (settings.api_key(),)
-    console = Console(options.quiet, secrets, options.on_notice)
-    _refuse_without_effect(params, params.may_apply(), options)
-    if options.register and "register" in options.typed and mode != session.ONLINE:
-        raise UserError(f"register = '{options.register}' needs mode online; this run's is {mode}")
-    arrays, inspection = open_set(params, dataset, console)
-    source, params = params.dataset, resolve(params, arrays)
-    values = params.applicable()
-    if not data.splits_by_chance(arrays, params.validation):
-        values.pop("split-seed", None)
-    _refuse_without_effect(params, values, options)
-    if options.memory_gb and "memory-gb" in options.typed and not inspection:
-        raise UserError(
-            f"memory-gb = {options.memory_gb:g} has no effect: it applies with a folder of pictures"
-        )
-    if not (resume or original or options.trial):  # those have parameters that others chose
-        for sentence in without_effect(params, values).values():
-            console.notice(sentence)
-    data.check_repeats(arrays, values.__getitem__)
-    if not options.trial:  # a sweep says it once
-        for notice in arrays.notices:
-            console.notice(notice)
-    split = data.split_arrays(arrays, values.__getitem__)
-    if inspection:
-        console.say(image_report.describe_split(inspection, split))
-    facts = provenance.describe_run(secrets, console.notice) | {"dataset": record.data_facts(split, source)}
-    if resume:
-        check_resumable(resume, params, facts, console.notice)
-    if original:
-        facts["rerun"] = rerun.announce(original, values, facts, console.say)
-    if options.trial:
-        facts["sweep"] = options.trial.facts()
-    key = options.trial.key if options.trial else session.new_key()
-    directory = resume or RunDirectory(options.runs / key)
-    where = _destination(params, options, directory.key, secrets)
-    directory.create()
-    if resume:
-        # The server refuses a second start under the same key; `upload` sends what it lacks afterwards.
-        run = read_json(directory.run_file)
-        mode = session.DISABLED if run["mode"] == session.DISABLED else session.OFFLINE
-        where = session.Destination(run["workspace"], run["project"], run["name"], run["tags"])
-    if provenance.REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
-        console.notice("the command line holds what looks like a secret; it is left out of all records")
-
-    # Of the stock model's parameters, one's own has those that it reads: they are logged when it does.
-    optional = MODEL_PARAMETERS if build_model else ()
-    certain = {name: value for name, value in values.items() if name not in optional}
-    with recorded(directory, where, mode, certain, facts, console) as tracker:
-        console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
-        parameters = LoggedParameters(tracker, values, optional)
-        get_parameter = parameters.get_parameter
-        record.log_inputs(tracker, directory, split, params, facts)
-        if inspection:
-            record.log_pictures(tracker, directory, image_report.facts(inspection, split))
-
-        memory.grow_heaps_in_large_steps()
-        with without_stderr():  # TensorFlow greets with four lines there that no setting turns off
-            # Seconds, spent only after everything that can be refused.
-            keras = keras_settings.import_keras()
-
-        from experiment.training import callbacks, checkpoints, model_check, models, trainer
-
-        if original:
-            rerun.limit_threads(original, console.notice)
-
-        if inspection:
-            arrays = image_folder.load_images(inspection, get_parameter, memory.budget(options.memory_gb))
-            if isinstance(arrays.train.images, data.StoredImages):
-                console.notice(STREAMED)
-        data.check_repeats(arrays, get_parameter)
-        split = data.split_arrays(arrays, get_parameter)
-        classes, image_shape = len(split.class_names), split.train.images.shape[1:]
-        keras.utils.set_random_seed(get_parameter("seed"))
-        model = (build_model or models.build_model)(get_parameter, image_shape, classes)
-        if build_model:
-            model_check.check_model(model, split.train, classes)
-        trainer.compile_model(model, get_parameter)
-        tracker.set_model_graph(model.to_json())
-        checkpoint = checkpoints.read_checkpoint(directory.checkpoints, console.notice)
-        if checkpoint:
-            checkpoints.restore(checkpoint, model)
-            console.say(f"resumed after epoch {checkpoint.epochs}")
-
-        steps = math.ceil(len(split.train) / get_parameter("batch-size"))
-        journal = MetricsJournal(directory.metrics_file)
-        logger = callbacks.MetricsLogger(
-            tracker, journal, console, get_parameter("epochs"), steps, get_parameter("on-nan")
-        )
-        logger.history = checkpoint.state["history"] if checkpoint else {}
-        stopping = callbacks.early_stopping(get_parameter, checkpoint)
-        done = checkpoint.epochs if checkpoint else 0
-        if checkpoint and checkpoint.state["stopped"]:
-            done = get_parameter("epochs")
-        saving = callbacks.Checkpoints(directory.checkpoints, logger, stopping)
-        console.start(get_parameter("epochs"), done)
-        started = time.perf_counter()
-        training = trainer.fit(
-            model,
-            split,
-            get_parameter,
-            [*([stopping] if stopping else []), logger, saving, *options.callbacks],
-            done,
-            on_step_losses=logger.step_losses,
-        )
-        fit_seconds = time.perf_counter() - started
-        console.stop()
-
-        saved = checkpoints.save_model(
-            models.without_augmentation(model), directory.model / get_parameter("model-file")
-        )
-        reloaded = checkpoints.load_model(saved)
-        evaluation = trainer.evaluate(reloaded, split.test, classes)
-        held_out = evaluation
-        if split.validation is not split.test:
-            held_out = trainer.evaluate(reloaded, split.validation, classes)
-        results = record.summarize(logger, evaluation, fit_seconds) | record.calibrate(
-            split, held_out, evaluation
-        )
-        record.log_compilation(tracker, directory, training, console.notice)
-        record.log_results(tracker, directory, split, logger, evaluation, results)
-        if original:
-            results["rerun"] = facts["rerun"] | verdict.judge(original, directory)
-            verdict.log_verdict(tracker, results["rerun"])
-        if options.trial:
-            record.log_trial(tracker, options.trial, logger.history, results)
-        record.log_weights(tracker, model)
-        depth = inspection.depth if inspection else images.FULL_DEPTH
-        bundle = record.write_bundle(directory, saved, split, parameters.logged(), results, depth)
-        record.log_model(tracker, saved, bundle, options.register, console.notice)
-        record.check_parameters(parameters, directory, console.notice)
-        if ignored := sorted((params.given() & set(values)) - set(parameters.logged())):
-            console.notice(f"given but never read, so without effect on this run: {', '.join(ignored)}")
-    write_json(directory.results_file, results | {"process_s": record.process_seconds()})
+    options, purpose = options or Options(), purpose or OwnSake()
+    console = Console(options.quiet, (api_key(),), options.on_notice)
+    check_early(params, options)
+    opened = open_data(params, dataset, console)
+    setup = describe(params, opened, build_model, options, purpose, resume, console)
+    directory, where = setup.directory, setup.destination
+    with recorded(directory, where, setup.mode, setup.certain(), setup.facts, console) as tracker:
+        parameters = LoggedParameters(tracker, setup.values, setup.optional)
+        log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts)
+        split = _prepare(setup, parameters)
+        model = _build(setup, parameters, split)
+        checkpoint = _restore(setup, model)
+        fitted = _fit(setup, parameters, split, model, checkpoint)
+        evaluated = _evaluate(setup, parameters, split, model, fitted)
+        results = _conclude(setup, parameters, split, model, fitted, evaluated)
+    write_json(directory.results_file, results | {"process_s": process_clock.process_seconds()})
     return read_record(directory.path)
 
 
-def _refuse_without_effect(params: Params, applying: Container[str], options: Options) -> None:
-    """Refuse a parameter that was typed and is not among those that apply."""
-    for name, sentence in without_effect(params, applying).items():
-        if name in options.typed:
-            raise UserError(sentence)
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What training did, what was logged of its epochs, and its seconds."""
+
+    training: Training
+    logger: MetricsLogger
+    seconds: float
 
 
-def open_set(
-    params: Params, dataset: Mapping[str, np.ndarray] | data.Arrays | None, console: Console
-) -> tuple[data.Arrays, image_folder.Inspection | None]:
-    """Return a set's arrays, and what was found in it where it is a folder of pictures.
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """The saved model's path, its evaluation on the test set, and results so far."""
 
-    Those stay on disk here; the run itself loads them, by the parameters that its experiment has.
-    """
-    if isinstance(dataset, data.Arrays):
-        return dataset, None
-    if dataset is not None:
-        return data.check_arrays("arrays", dataset), None
-    if not image_folder.is_image_folder(params.dataset):
-        return data.load_arrays(params.dataset), None
-    with console.counting() as progress:
-        inspection = image_folder.inspect_folder(
-            Path(params.dataset), params.image_size, params.channels, progress
-        )
-    console.say(image_report.describe(inspection))
-    values = params.model_dump(by_alias=True)
-    return image_folder.load_images(inspection, values.__getitem__, memory=0), inspection
+    saved: Path
+    on_test: Evaluation
+    results: Mapping[str, Any]
 
 
-def resolve(params: Params, arrays: data.Arrays) -> Params:
-    """Put what a set turned out to be in the place of what was asked for: its name, its validation/."""
-    own = arrays.validation is not None and "validation" not in params.model_fields_set
-    return params.model_copy(update={"dataset": arrays.name} | ({"validation": "folder"} if own else {}))
+def _prepare(setup: Setup, parameters: LoggedParameters) -> Dataset:
+    """Import TensorFlow, which takes seconds, only when nothing can be refused any more; load the data."""
+    get_parameter = parameters.get_parameter
+    machine.grow_heaps_in_large_steps()
+    with without_stderr():  # TensorFlow greets with four lines there that no setting turns off
+        keras = keras_settings.import_keras()
+    setup.purpose.before_training(setup.console.notice)
+    split = setup.opened.load(get_parameter, setup.options.memory_gb, setup.console)
+    keras.utils.set_random_seed(get_parameter("seed"))
+    return split
 
 
-def _destination(
-    params: Params, options: Options, key: str, secrets: Sequence[str | None]
-) -> session.Destination:
-    """Name and tag the run, so that it can be told from others at a glance."""
-    trial = options.trial
-    stock = trial.label if trial else f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
-    name = options.name or stock
-    tags = list(dict.fromkeys([params.dataset, params.model, *options.tags, *(trial.tags if trial else ())]))
-    clean = [provenance.redact(text, secrets) for text in (name, *tags)]
-    return session.destination(clean[0], clean[1:], options.workspace, options.project)
+def _build(setup: Setup, parameters: LoggedParameters, split: Dataset) -> keras.Model:
+    """Build and compile the network."""
+    from experiment.training import model_check, models, trainer
+
+    classes, image_shape = len(split.class_names), split.train.images.shape[1:]
+    model = (setup.build_model or models.build_model)(parameters.get_parameter, image_shape, classes)
+    if setup.build_model:
+        model_check.check_model(model, split.train, classes)
+    trainer.compile_model(model, parameters.get_parameter)
+    parameters.tracker.set_model_graph(model.to_json())
+    return model
 
 
-def check_resumable(
-    directory: RunDirectory, params: Params, facts: Mapping[str, Any], notify: Callable[[str], None]
-) -> None:
-    """Refuse to go on with a run that would become another one; say what else is different today.
+def _restore(setup: Setup, model: keras.Model) -> Checkpoint | None:
+    """Give the model the state of the last checkpoint, if there is one."""
+    from experiment.training import checkpoints
 
-    Raises:
-        UserError: the run is alive or finished, or parameters or data differ.
-    """
-    run, stored = read_json(directory.run_file), read_json(directory.params_file)
-    name = directory.key[:12]
-    if directory.is_alive():
-        raise UserError(f"run {name} is alive: a process is working on it")
-    if run["status"] == FINISHED and params.epochs <= stored["epochs"]:
-        raise UserError(
-            f"run {name} is finished; to train it further, give more than --epochs {stored['epochs']}"
-        )
-    if params.epochs < stored["epochs"]:
-        raise UserError(
-            f"epochs = {params.epochs}: a resumed run can have more epochs than {stored['epochs']}, not fewer"
-        )
-    for parameter, value in params.applicable().items():
-        if parameter != "epochs" and parameter in stored and stored[parameter] != value:
-            raise UserError(f"{parameter} = {value!r}: a resumed run keeps its own, {stored[parameter]!r}")
-    for part in ("fingerprint", "split_fingerprint"):
-        if facts["dataset"][part] != run["dataset"][part]:
-            raise UserError(
-                f"dataset '{params.dataset}' is not what run {name} was trained on: its {part} differs"
-            )
-    for part in ("code_fingerprint", "packages", "python"):
-        if facts[part] != run[part]:
-            notify(f"{part} differs from when run {name} began: results may differ from an unbroken run's")
+    checkpoint = checkpoints.read_checkpoint(setup.directory.checkpoints, setup.console.notice)
+    if checkpoint:
+        checkpoints.restore(checkpoint, model)
+        setup.console.say(f"resumed after epoch {checkpoint.epochs}")
+    return checkpoint
+
+
+def _fit(
+    setup: Setup,
+    parameters: LoggedParameters,
+    split: Dataset,
+    model: keras.Model,
+    checkpoint: Checkpoint | None,
+) -> Fitted:
+    """Train; each epoch is journalled, then told to the tracker, then kept as a checkpoint."""
+    from experiment.training import callbacks, trainer
+
+    get_parameter, directory, console = parameters.get_parameter, setup.directory, setup.console
+    epochs, done = get_parameter("epochs"), checkpoint.epochs if checkpoint else 0
+    if checkpoint and checkpoint.state["stopped"]:
+        done = epochs
+    steps = math.ceil(len(split.train) / get_parameter("batch-size"))
+    journal = MetricsJournal(directory.metrics_file)
+    logger = callbacks.MetricsLogger(
+        parameters.tracker, journal, console, epochs, steps, get_parameter("on-nan")
+    )
+    logger.history = checkpoint.state["history"] if checkpoint else {}
+    stopping = callbacks.early_stopping(get_parameter, checkpoint)
+    # In this order: what a checkpoint counts as done must be in the journal before, and on disk before others
+    # are told of it.
+    told = [logger, callbacks.Checkpoints(directory.checkpoints, logger, stopping), *setup.options.callbacks]
+    console.start(epochs, done)
+    started = time.perf_counter()
+    training = trainer.fit(
+        *(model, split, get_parameter, [*([stopping] if stopping else []), *told], done),
+        on_step_losses=logger.step_losses,
+    )
+    console.stop()
+    return Fitted(training, logger, time.perf_counter() - started)
+
+
+def _evaluate(
+    setup: Setup, parameters: LoggedParameters, split: Dataset, model: keras.Model, fitted: Fitted
+) -> Evaluated:
+    """Save the model, and evaluate it as it was saved: that is the run's result."""
+    from experiment.training import checkpoints, models, trainer
+
+    saved = checkpoints.save_model(
+        models.without_augmentation(model), setup.directory.model / parameters.get_parameter("model-file")
+    )
+    reloaded, classes = checkpoints.load_model(saved), len(split.class_names)
+    on_test = held_out = trainer.evaluate(reloaded, split.test, classes)
+    if split.validation is not split.test:
+        held_out = trainer.evaluate(reloaded, split.validation, classes)
+    summarized = outcomes.summarize(fitted.logger, on_test, fitted.seconds)
+    return Evaluated(saved, on_test, summarized | outcomes.calibrate(split, held_out, on_test))
+
+
+def _conclude(
+    setup: Setup,
+    parameters: LoggedParameters,
+    split: Dataset,
+    model: keras.Model,
+    fitted: Fitted,
+    evaluated: Evaluated,
+) -> dict[str, Any]:
+    """Log what came out, the saved model last; return all results."""
+    tracker, directory, notify = parameters.tracker, setup.directory, setup.console.notice
+    results = dict(evaluated.results)
+    outcomes.log_compilation(tracker, directory, fitted.training, notify)
+    outcomes.log_results(tracker, directory, split, fitted.logger, evaluated.on_test, results)
+    results |= setup.purpose.conclude(tracker, directory, fitted.logger.history, results)
+    outcomes.log_weights(tracker, model)
+    bundle = outcomes.write_bundle(
+        directory, evaluated.saved, split, parameters.logged(), results, setup.opened.depth
+    )
+    outcomes.log_model(tracker, evaluated.saved, bundle, setup.options.register, notify)
+    outcomes.check_parameters(parameters, setup.params.given() & set(setup.values), directory, notify)
+    return results

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from experiment.system import provenance
+from experiment.system import machine
 
 # Files of a run in Comet that are read back by their names, and the kind of those that are code.
 PREDICTIONS, PATCH = "predictions.npz", "git.patch"
@@ -73,4 +73,4 @@ def _versions(packages: Iterable[str]) -> dict[str, str]:
 
 @functools.cache
 def _telling_packages() -> tuple[str, ...]:
-    return tuple(provenance.packages())
+    return tuple(machine.packages())

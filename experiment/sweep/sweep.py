@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import os
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from experiment.compare.report import page as report
 from experiment.data import arrays as data
 from experiment.data import image_folder
 from experiment.errors import UserError
-from experiment.run.story import open_set, resolve
+from experiment.run.inputs import open_data, resolve
+from experiment.run.options import Options
 from experiment.store.files import write_json
 from experiment.store.find import read_records
 from experiment.sweep import ranking as sweep_ranking
@@ -52,31 +53,21 @@ class Settings:
     """How a sweep runs; nothing of it changes a trial's result but ``scheduler``, which may shorten it.
 
     Attributes:
-        runs: the folder of run directories; on a cluster, one that all machines share.
+        options: of each run. On a cluster, all machines share the folder of run directories. ``memory_gb`` is
+            for each worker; by default an equal part of half of the machine's.
         repeats: runs of each point, each with the next seed; None for what the file says.
         workers: trials side by side; None for as many as there are processor cores, or GPUs.
         scheduler: ``asha`` to end hopeless trials early.
         address: of a running Ray cluster; None for this machine.
-        memory_gb: GB that a folder's pictures may take in each worker; None for an equal part of half of the
-            machine's.
         stop: set to end the sweep in order.
-        typed: names of the parameters and options that a person typed: one without effect is refused; of
-            other parameters that have none, a notice tells.
     """
 
-    runs: Path
-    mode: str = session.AUTO
-    tags: Sequence[str] = ()
-    workspace: str | None = None
-    project: str | None = None
+    options: Options = Options()
     repeats: int | None = None
     workers: int | None = None
     scheduler: str | None = None
     address: str | None = None
-    memory_gb: float | None = None
-    quiet: bool = False
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
-    typed: Collection[str] = ()
 
 
 def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
@@ -99,8 +90,11 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
     base, fingerprint, arrays = _load(base, settings)
     for notice in _check_given(given, sweep, applying(sweep, base), settings):
         Console().notice(notice)
-    settings = dataclasses.replace(settings, mode=session.resolve_mode(settings.mode))
-    plan = Plan(sweep, base, fingerprint, settings.runs.absolute(), repeats, settings.scheduler)
+    mode, runs = session.resolve_mode(settings.options.mode), settings.options.runs.absolute()
+    settings = dataclasses.replace(
+        settings, options=dataclasses.replace(settings.options, mode=mode, runs=runs)
+    )
+    plan = Plan(sweep, base, fingerprint, runs, repeats, settings.scheduler)
     with plan.exclusive():
         if sweep.algorithm != "bayes":
             plan.points = points(sweep, base)
@@ -140,9 +134,9 @@ def _check(sweep: Sweep, base: Params, repeats: int, settings: Settings) -> None
             raise UserError(f"a sweep needs {module}: pip install -c constraints.txt -e '.[sweep]'")
     if repeats > 1 and "seed" in sweep.axes:
         raise UserError(f"--seeds {repeats}: the sweep file varies seed itself")
-    if settings.memory_gb and not is_folder_of_pictures(base.dataset):
+    if settings.options.memory_gb and not is_folder_of_pictures(base.dataset):
         raise UserError(
-            f"--memory-gb {settings.memory_gb:g} has no effect: it applies with a folder of pictures"
+            f"--memory-gb {settings.options.memory_gb:g} has no effect: it applies with a folder of pictures"
         )
     if settings.scheduler and sweep.spec.metric not in EPOCH_METRICS:
         raise UserError(f"--scheduler asha needs a metric of every epoch, not {sweep.spec.metric}")
@@ -161,7 +155,7 @@ def _check_given(given: Params, sweep: Sweep, used: Collection[str], settings: S
         if name in given.given()
     } | without_effect(given, used)
     for name, sentence in found.items():
-        if name in settings.typed:
+        if name in settings.options.typed:
             raise UserError(sentence)
     return list(found.values())
 
@@ -180,13 +174,13 @@ def _load(base: Params, settings: Settings) -> tuple[Params, str, data.Arrays | 
 
     There are no arrays of pictures: their size may vary, so each run takes them from the cache on disk.
     """
-    console = Console(settings.quiet)
-    arrays, inspection = open_set(base, None, console)
-    for notice in arrays.notices:
+    console = Console(settings.options.quiet)
+    opened = open_data(base, None, console)
+    for notice in opened.arrays.notices:
         console.notice(notice)
-    named = resolve(base, arrays)
-    data.check_repeats(arrays, named.applicable().__getitem__)
-    data.split_arrays(arrays, named.applicable().__getitem__)
+    named = resolve(base, opened.arrays)
+    opened.split(named.applicable().__getitem__)
     found = {"dataset": named.dataset} if base.dataset == "auto" else {}
     base = base.model_copy(update={"validation": named.validation, **found})
-    return base, arrays.fingerprint, None if inspection else arrays
+    told = dataclasses.replace(opened.arrays, notices=())  # each run would tell them again
+    return base, told.fingerprint, None if opened.inspection else told

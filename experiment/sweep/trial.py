@@ -1,4 +1,4 @@
-"""One run's place in a sweep: its key, what is logged of it, and its score."""
+"""One run's place in a sweep, the purpose that it is made for: its key, what is logged of it, its score."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from experiment.comet.tracker import Tracker
+from experiment.store.directory import RunDirectory
 
 SHOWN_CHARACTERS = 40  # of a value
 
@@ -46,9 +49,39 @@ class Trial:
         """The run's tags: all runs of a sweep share them."""
         return ("sweep", self.sweep)
 
-    def facts(self) -> dict[str, Any]:
+    @property
+    def chose_parameters(self) -> bool:
+        """True: the sweep says once what has no effect."""
+        return True
+
+    def facts(
+        self,
+        values: Mapping[str, Any],  # noqa: ARG002
+        facts: Mapping[str, Any],  # noqa: ARG002
+        say: Callable[[str], None],  # noqa: ARG002
+    ) -> dict[str, Any]:
         """Return the field ``sweep`` of ``run.json``."""
-        return dataclasses.asdict(self) | {"point": dict(self.point)}
+        return {"sweep": dataclasses.asdict(self) | {"point": dict(self.point)}}
+
+    def before_training(self, notify: Callable[[str], None]) -> None:
+        """Do nothing: the worker's process was prepared once, for all its trials."""
+
+    def conclude(
+        self,
+        tracker: Tracker,
+        directory: RunDirectory,  # noqa: ARG002
+        history: Mapping[str, Sequence[float]],
+        results: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Log score and point under the names that Comet's optimizer panels read.
+
+        The SDK's own ``log_optimization`` would log metric and parameters a second time: it gets neither.
+        """
+        score = self.score(history.get(self.metric) or [results[self.metric]])
+        objective = self.objective.replace("mize", "mum")  # its word for what the sweep file calls maximize
+        tracker.log_optimization(self.sweep, self.metric, None, None, objective)
+        tracker.log_others(self.others(score))
+        return {}
 
     def score(self, values: Iterable[float]) -> float | None:
         """Return the best of a metric's values, as Comet's Optimizer scores a run; None if none is finite."""

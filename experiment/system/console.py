@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from experiment.system import streams
-from experiment.system.provenance import redact
+from experiment.system.secrets import redact
 
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
 _LIVE = ("loss", "val_loss", "val_accuracy")  # what fits beside a bar on 80 columns

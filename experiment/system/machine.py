@@ -1,16 +1,47 @@
-"""How this process asks the kernel for memory."""
+"""The machine: its processor and cores, its memory and how this process asks for that, its packages."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
+import importlib.metadata
 import os
+import platform
 from collections.abc import Iterator
+from pathlib import Path
 
 _M_TOP_PAD = -2  # glibc's malloc.h
 TOP_PAD_BYTES = 1 << 26
 COPIES = 3
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """Return the name of the machine's processor, as its kernel has it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of the packages that a result can depend on."""
+    names = ("comet-ml", "keras", "matplotlib", "numpy", "pillow", "pydantic", "scikit-learn", "tensorflow")
+    return {name: importlib.metadata.version(name) for name in names if _installed(name)}
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def grow_heaps_in_large_steps() -> None:

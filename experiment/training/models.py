@@ -9,6 +9,8 @@ import keras
 from keras import layers
 
 GetParameter = Callable[[str], Any]
+# Called with (get_parameter, image_shape (H, W, C), classes); returns an uncompiled model over float32 pixels
+# in 0–1, [N, …] of any shape that holds H·W·C values, with logits [N, classes].
 ModelBuilder = Callable[[GetParameter, tuple[int, int, int], int], keras.Model]
 
 # A convolutional network halves its images until they are at most so wide, and widens to so many times.

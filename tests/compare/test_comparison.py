@@ -18,8 +18,8 @@ from experiment.compare.tables import as_json, as_text
 from experiment.store.archive_reader import read_archive
 from experiment.store.directory_reader import read_record
 from experiment.store.find import Runs, read_runs
-from tests.conftest import run_python
 from tests.support.made_runs import make_run, with_mistakes
+from tests.support.processes import run_python
 
 
 def comparison(runs, **named):

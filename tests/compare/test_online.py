@@ -12,9 +12,9 @@ from experiment.comet import runs as online
 from experiment.comet import server as client
 from experiment.compare.groups import plain
 from experiment.store.directory_reader import read_record
-from tests.conftest import run_python
 from tests.support.comet_server import API_KEY, CometServer, Run
 from tests.support.made_runs import make_run
+from tests.support.processes import run_python
 
 PLACE = "tests/keras-image-classifiers"
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from experiment.data import arrays as data
 from experiment.data import image_cache, image_folder, image_report
-from experiment.run import story as run
+from experiment.run import inputs
 from params.spec import Params
 from tests.data.test_image import png_claiming
 from tests.support.pictures import NAMES, encode, write_class, write_digits
@@ -348,9 +348,9 @@ def test_a_validation_part_is_taken_unless_something_else_was_asked_for(digits, 
     folder = write_digits(tmp_path / "x", digits, ("train", "test"), 2)
     shutil.copytree(folder / "test", folder / "validation")
     arrays = load(folder, allow_duplicates=True)
-    assert run.resolve(Params(dataset=str(folder)), arrays).validation == "folder"
-    assert run.resolve(Params(dataset=str(folder), validation="test"), arrays).validation == "test"
-    assert run.resolve(Params(dataset=str(folder)), arrays).dataset == "x/"
+    assert inputs.resolve(Params(dataset=str(folder)), arrays).validation == "folder"
+    assert inputs.resolve(Params(dataset=str(folder), validation="test"), arrays).validation == "test"
+    assert inputs.resolve(Params(dataset=str(folder)), arrays).dataset == "x/"
 
 
 def test_images_beyond_the_memory_budget_stay_on_disk_and_are_the_same(two_classes):

@@ -17,14 +17,14 @@ from experiment.comet import upload
 from experiment.commands import train
 from experiment.rerun import differences as rerun
 from experiment.rerun import original, verdict
+from experiment.run import provenance
 from experiment.store.archive_format import archived_messages
 from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json, write_json
 from experiment.store.find import list_runs
 from experiment.store.journal import read_metrics
-from experiment.system import provenance
-from tests.conftest import ROOT, run_python
 from tests.support.comet_server import CometServer
+from tests.support.processes import ROOT, run_python
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Secrets are found; a run's origin is described."""
+"""A run's origin is described."""
 
 import contextlib
 import os
@@ -9,45 +9,10 @@ import time
 import psutil
 import pytest
 
-from experiment.system import provenance
+from experiment.run import provenance
 
-SECRETS = [
-    "ghp_" + "a1" * 18,
-    "github_pat_" + "a1" * 30,
-    "glpat-" + "x" * 20,
-    "AKIA" + "ABCDEFGH12345678",
-    "hf_" + "Ab" * 17,
-    "sk-" + "Ab1" * 10,
-    "xoxb-1234567890-abcdef",
-    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
-    "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
-]
-
-
-@pytest.mark.parametrize("secret", SECRETS)
-def test_a_token_is_found_by_its_shape(secret):
-    assert provenance.redact(f"before {secret} after") == "before [redacted] after"
-
-
-def test_a_known_secret_of_any_shape_is_redacted():
-    assert provenance.redact("x=plain y", ["plain", None, ""]) == "x=[redacted] y"
-
-
-def test_credentials_in_an_url_are_redacted():
-    url = "https://someone:secretword@example.org/repo.git"
-    assert provenance.redact(url) == "https://[redacted]@example.org/repo.git"
-
-
-def test_an_assigned_secret_is_redacted_and_its_name_kept():
-    text = "COMET_API_KEY=abcdefghij0123456789xyz"
-    assert provenance.redact(text) == "COMET_API_KEY=[redacted]"
-
-
-@pytest.mark.parametrize(
-    "text", ["layer-1-size = 128", "runs/0123456789abcdef0123456789abcdef01234567", "https://example.org/a@b"]
-)
-def test_ordinary_text_stays_as_it_is(text):
-    assert provenance.redact(text) == text
+GITHUB_TOKEN = "ghp_" + "a1" * 18
+HUGGING_FACE_TOKEN = "hf_" + "Ab" * 17
 
 
 @pytest.fixture
@@ -58,9 +23,9 @@ def repository(tmp_path, monkeypatch):
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "-qm", "first"], check=True)
-    remote = f"https://me:{SECRETS[0]}@example.org/x.git"
+    remote = f"https://me:{GITHUB_TOKEN}@example.org/x.git"
     subprocess.run([*git, "remote", "add", "origin", remote], check=True)
-    (tmp_path / "train.py").write_text(f"token = '{SECRETS[4]}'\n")
+    (tmp_path / "train.py").write_text(f"token = '{HUGGING_FACE_TOKEN}'\n")
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     return tmp_path
 
@@ -69,13 +34,13 @@ def test_git_facts_name_commit_and_change_but_no_token(repository):
     facts = provenance.git_facts()
     assert len(facts["commit"]) == 40
     assert facts["dirty"]
-    assert SECRETS[0] not in str(facts)
+    assert GITHUB_TOKEN not in str(facts)
 
 
 def test_the_patch_is_redacted(repository):
     patch = provenance.git_patch()
     assert "+token = '[redacted]'" in patch
-    assert SECRETS[4] not in patch
+    assert HUGGING_FACE_TOKEN not in patch
 
 
 def test_changed_code_changes_the_fingerprint(repository):

@@ -141,7 +141,7 @@ def test_a_run_told_to_continue_ends_with_the_losses_as_they_were(digits):
     assert found.status == "finished"
     summary = record.summary(found)
     assert summary["test_loss"] in ("NaN", "Infinity")
-    assert "loss nan" in record.describe(summary, "model.h5")
+    assert "loss nan" in record.closing_lines(summary, "model.h5")
     json.dumps(summary, allow_nan=False)
     messages = archived_messages(Path(found.source) / "comet" / f"{found.key}.zip")
     metrics = [m["payload"]["metric"] for m in messages if m["type"] == "metric_msg"]
@@ -210,11 +210,11 @@ def test_the_metrics_journal_holds_each_point_once(digits):
 
 def test_colour_images_of_any_size_train_a_cnn():
     generator = np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    images = generator.integers(0, 128, (40, 9, 7, 3), np.uint8) + 127 * labels[:, None, None, None].astype(
+    labels = np.arange(50) % 2
+    images = generator.integers(0, 128, (50, 9, 7, 3), np.uint8) + 127 * labels[:, None, None, None].astype(
         "u1"
     )
-    arrays = {"x_train": images, "y_train": labels, "x_test": images[:10], "y_test": labels[:10]}
+    arrays = {"x_train": images[:40], "y_train": labels[:40], "x_test": images[40:], "y_test": labels[40:]}
     found = train_and_evaluate(
         Params(model="cnn", filters=2, epochs=1, batch_size=8), dataset=arrays, options=QUIET
     )

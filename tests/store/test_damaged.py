@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from experiment import __main__ as command_line
 from experiment.comet import upload
 from experiment.commands import train
+from experiment.run import provenance
 from experiment.run import story as run
 from experiment.store import archive_writer as archives
 from experiment.store.archive_reader import read_archive
@@ -21,7 +22,6 @@ from experiment.sweep.file import read_sweep
 from experiment.sweep.outcomes import Outcome, settle
 from experiment.sweep.plan import Plan
 from experiment.sweep.trial import Trial
-from experiment.system import provenance
 from experiment.training import checkpoints
 from params.spec import Params
 from tests.support.damage import as_bytes, damaged_bytes, damaged_json

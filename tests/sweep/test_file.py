@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiment.commands import train
+from experiment.run import Options
 from experiment.sweep.file import read_sweep
 from experiment.sweep.points import Spec, applying, points, spelled
 from experiment.sweep.space import Choices, Range
@@ -294,14 +295,14 @@ def test_a_bad_command_is_one_sentence_exit_code_2_and_nothing_written(tmp_path,
 def test_what_applies_to_some_runs_of_a_sweep_may_be_typed(tmp_path):
     base = Params(filters=8, epochs=2, early_stopping=True, patience=3)
     sweep = read_sweep(write(tmp_path, {"algorithm": "grid", "parameters": {"model": ["mlp", "cnn"]}}), base)
-    settings = Settings(tmp_path, typed=("filters", "epochs", "patience"))
+    settings = Settings(Options(runs=tmp_path, typed=("filters", "epochs", "patience")))
     assert _check_given(base, sweep, applying(sweep, base), settings) == []
 
 
 def test_what_a_file_gives_and_no_run_of_a_sweep_uses_is_told(tmp_path):
     base = Params(filters=8, initial_lr=0.1)
     sweep = read_sweep("quick", base)
-    assert _check_given(base, sweep, applying(sweep, base), Settings(tmp_path)) == [
+    assert _check_given(base, sweep, applying(sweep, base), Settings(Options(runs=tmp_path))) == [
         "initial-lr = 0.1 has no effect: the sweep file sets initial-lr",
         "filters = 8 has no effect: it applies with model cnn",
     ]
@@ -325,7 +326,7 @@ importlib.util.find_spec = lambda name, *rest: None if name == "ray" else find(n
 from experiment.commands import train
 train.main(["--sweep", "quick"])
 """
-    from tests.conftest import run_python
+    from tests.support.processes import run_python
 
     done = run_python("-c", script, cwd=tmp_path)
     assert done.returncode == 2

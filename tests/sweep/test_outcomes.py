@@ -20,7 +20,13 @@ def write_run(runs, trial, status, losses=(0.5, 0.4), accuracies=(0.7, 0.6), **f
     directory = RunDirectory(runs / trial.key)
     directory.create()
     process = {"pid": 1, "host": "h", "since": 100.0}
-    run = {"key": trial.key, "status": status, "error": None, "process": process, "sweep": trial.facts()}
+    run = {
+        "key": trial.key,
+        "status": status,
+        "error": None,
+        "process": process,
+        **trial.facts({}, {}, print),
+    }
     run |= {
         "name": "n",
         "mode": "offline",

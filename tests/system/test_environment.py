@@ -6,8 +6,8 @@ import pytest
 
 from experiment.comet import session
 from experiment.system import environment
-from tests.conftest import ROOT, run_python, run_train
 from tests.support.comet_server import CometServer
+from tests.support.processes import ROOT, run_python, run_train
 
 SECRET = "abcdefghij0123456789xyz"
 

@@ -9,7 +9,7 @@ import pytest
 from experiment.run.story import Options, train_and_evaluate
 from experiment.system import keras_settings
 from params.spec import Params
-from tests.conftest import run_python, run_train
+from tests.support.processes import run_python, run_train
 
 SHOW = """
 import experiment

@@ -81,7 +81,7 @@ def test_the_closing_lines_begin_with_the_link_and_end_with_what_can_be_done_nex
     path = tmp_path / "out" / KEY
     facts = {"run_dir": str(path), "key": KEY, "url": url, "archive": str(path / "comet" / f"{KEY}.zip")}
     numbers = {"test_accuracy": 0.9, "test_loss": 0.1, "epochs": 2, "epoch_s": 1.0, "process_s": 9.0}
-    lines = record.describe(facts | numbers | {"dataset": "mnist"}, "model.h5").splitlines()
+    lines = record.closing_lines(facts | numbers | {"dataset": "mnist"}, "model.h5").splitlines()
     assert (lines[0] == f"Comet    {url}") == bool(url)
     show, upload = (f"python -m experiment {name} 0123456789ab --runs out" for name in ("show", "upload"))
     assert f"next     {show}" in lines

@@ -14,8 +14,8 @@ from experiment.store.files import read_json
 from experiment.store.journal import read_metrics
 from experiment.system import streams
 from experiment.system.console import Console, without_stderr
-from tests.conftest import ROOT, run_python
 from tests.support.made_runs import make_run
+from tests.support.processes import ROOT, run_python
 
 NAME = "Katzen, Hündchen, 猫 \U0001f600 …"
 FULL = "stdout cannot be written to: No space left on device"

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import many_runs
 from experiment import __main__ as command_line
 from experiment.store.archive_reader import read_archive
-from tests.conftest import run_python
+from tests.support.processes import run_python
 
 
 def test_the_benchmark_prints_its_table(digits_file, tmp_path):

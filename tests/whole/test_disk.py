@@ -11,7 +11,7 @@ from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.journal import read_metrics
 from experiment.training import checkpoints
-from tests.conftest import run_train, start_train
+from tests.support.processes import start_train, train_here
 
 SIZE = "120m"
 
@@ -39,7 +39,7 @@ def fill(place):
 
 def test_a_run_whose_disk_fills_up_ends_clearly_and_goes_on_once_there_is_space(digits_file, small_disk):
     runs = small_disk / "runs"
-    flags = ("--dataset", digits_file, "--epochs", "60", "--mode", "offline")
+    flags = ("--dataset", digits_file, "--epochs", "20", "--mode", "offline")
     process = start_train(*flags, "--runs", runs, cwd=small_disk, stderr=subprocess.PIPE)
     errors = ""
     assert process.stderr
@@ -63,10 +63,10 @@ def test_a_run_whose_disk_fills_up_ends_clearly_and_goes_on_once_there_is_space(
     assert before.epochs >= 5
     archives.recover(directory)
     assert archive_format.check_archive(directory.archive) == []
-    resumed = run_train(
-        "--runs", runs, "--resume", path.name, "--epochs", "61", "--json", "--quiet", cwd=small_disk
+    resumed = train_here(
+        "--runs", runs, "--resume", path.name, "--epochs", "21", "--json", "--quiet", cwd=small_disk
     )
     assert "epochs" in resumed.stdout, resumed.stderr
     epochs = {point.epoch for point in read_metrics(directory.metrics_file)}
-    assert epochs == set(range(1, 62))
+    assert epochs == set(range(1, 22))
     assert read_json(directory.run_file)["status"] == "finished"

@@ -16,8 +16,8 @@ from experiment.store import archive_format
 from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.journal import read_metrics
-from tests.conftest import ROOT, run_python
 from tests.support.comet_server import CometServer
+from tests.support.processes import ROOT, run_python
 from tests.support.writer import PARAMS
 
 EPOCHS, SECONDS = 12, 0.25

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from experiment.store.archive_format import archived_messages, check_archive
-from tests.conftest import run_train
 from tests.support.comet_server import API_KEY, CometServer
+from tests.support.processes import run_train
 
 AUTOMATIC = "process duration"  # the one metric that the SDK adds by itself
 

@@ -2,10 +2,12 @@
 
 import json
 import random
+import re
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,9 @@ from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.journal import read_metrics
 from experiment.training import checkpoints
-from tests.conftest import run_train, start_train
+from tests.support.processes import start_train, train_here
 
-FLAGS = ("--epochs", "40", "--early-stopping", "true", "--patience", "30", "--mode", "offline")
+FLAGS = ("--epochs", "30", "--early-stopping", "true", "--patience", "25", "--mode", "offline")
 
 
 def kill_during_epoch(process, epoch, delay) -> None:
@@ -41,7 +43,7 @@ def values(directory):
 
 @pytest.fixture(scope="module")
 def unbroken(digits_file, tmp_path_factory):
-    done = run_train("--dataset", digits_file, *FLAGS, "--json", cwd=tmp_path_factory.mktemp("unbroken"))
+    done = train_here("--dataset", digits_file, *FLAGS, "--json", cwd=tmp_path_factory.mktemp("unbroken"))
     assert done.returncode == 0, done.stderr
     return RunDirectory(Path(json.loads(done.stdout)["run_dir"]))
 
@@ -54,11 +56,10 @@ def test_killed_and_resumed_equals_unbroken_bit_by_bit(unbroken, digits_file, tm
     def start(*arguments) -> subprocess.Popen:
         return start_train(*arguments, cwd=tmp_path, stderr=subprocess.PIPE)
 
-    kill_during_epoch(start("--dataset", digits_file, *FLAGS), 3, moments.uniform(0, 0.2))
+    kill_during_epoch(start("--dataset", digits_file, *FLAGS), 3, moments.uniform(0, 0.1))
     (path,) = tmp_path.glob("runs/*/")
-    for epoch in (14, 28):
-        kill_during_epoch(start("--resume", path.name[:10]), epoch, moments.uniform(0, 0.2))
-    done = run_train("--resume", path, "--json", cwd=tmp_path)
+    kill_during_epoch(start("--resume", path.name[:10]), 14, moments.uniform(0, 0.1))
+    done = train_here("--resume", path, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
     resumed = RunDirectory(path)
@@ -79,9 +80,9 @@ def test_killed_and_resumed_equals_unbroken_bit_by_bit(unbroken, digits_file, tm
 
 
 def test_a_finished_run_is_resumed_only_with_more_epochs(unbroken, tmp_path):
-    refused = run_train("--resume", unbroken.path, cwd=tmp_path)
+    refused = train_here("--resume", unbroken.path, cwd=tmp_path)
     assert refused.returncode == 2
-    assert "is finished; to train it further, give more than --epochs 40" in refused.stderr
+    assert "is finished; to train it further, give more than --epochs 30" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -89,15 +90,13 @@ def test_a_finished_run_is_resumed_only_with_more_epochs(unbroken, tmp_path):
     [
         (("--batch-size", "7"), "--batch-size: a resumed run keeps its parameters"),
         (("--params", "mnist-cnn"), "--params: a resumed run keeps its parameters"),
-        (("--epochs", "39"), "is finished|not fewer"),
+        (("--epochs", "29"), "is finished|not fewer"),
     ],
 )
 def test_a_resumed_run_with_other_parameters_is_refused(unbroken, tmp_path, arguments, message):
-    done = run_train("--resume", unbroken.path, *arguments, cwd=tmp_path)
+    done = train_here("--resume", unbroken.path, *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
-    import re
-
     assert re.search(message, done.stderr)
 
 
@@ -107,24 +106,25 @@ def test_a_resumed_run_with_other_data_is_refused(unbroken, digits, digits_file,
     changed["x_train"][0, 0, 0] ^= 1
     try:
         np.savez(digits_file, **changed)
-        done = run_train("--resume", unbroken.path, "--epochs", "50", cwd=tmp_path)
+        done = train_here("--resume", unbroken.path, "--epochs", "50", cwd=tmp_path)
     finally:
         digits_file.write_bytes(original)
     assert done.returncode == 2
     assert "is not what run" in done.stderr
 
 
+STATE: dict[str, Any] = {"history": {"loss": [0.5]}, "stopping": {"best": None}, "stopped": False}
+
+
 def some_checkpoint(epochs):
-    return checkpoints.Checkpoint(
-        epochs, [np.full(3, epochs)], [np.arange(4)], [], {"history": {"loss": [0.5]}}
-    )
+    return checkpoints.Checkpoint(epochs, [np.full(3, epochs)], [np.arange(4)], [], STATE)
 
 
 def test_a_checkpoint_is_read_back_as_it_was_written(tmp_path):
     checkpoints.write_checkpoint(tmp_path, some_checkpoint(5))
     read = checkpoints.read_checkpoint(tmp_path)
     assert read
-    assert (read.epochs, read.state, len(read.best_weights)) == (5, {"history": {"loss": [0.5]}}, 0)
+    assert (read.epochs, read.state, len(read.best_weights)) == (5, STATE, 0)
     np.testing.assert_array_equal(read.weights[0], [5, 5, 5])
 
 

@@ -15,8 +15,8 @@ from experiment.sweep.file import read_sweep
 from experiment.sweep.plan import Plan
 from experiment.sweep.points import points
 from params.spec import Params
-from tests.conftest import run_train
 from tests.support.pictures import write_digits
+from tests.support.processes import run_train
 from tests.support.sweeps import runs_of, write
 
 pytest.importorskip("ray")

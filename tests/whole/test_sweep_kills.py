@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from experiment.store.archive_format import check_archive
-from tests.conftest import ROOT, run_python, run_train, start_train
+from tests.support.processes import ROOT, run_python, run_train, start_train
 from tests.support.sweeps import runs_of, write
 
 pytest.importorskip("ray")

@@ -16,7 +16,8 @@ import pytest
 from experiment.commands import train
 from experiment.commands.train_options import build_parser
 from experiment.store.archive_format import archived_messages, check_archive
-from tests.conftest import ROOT, run_python, run_train
+from experiment.store.files import read_json
+from tests.support.processes import ROOT, run_python, run_train, train_here
 
 TUTORIAL = {
     "dropout": 0.25,
@@ -30,18 +31,27 @@ TUTORIAL = {
     "optimizer": "adamax",
 }
 KEY = "aB3dE6gH9jK2mN5pQ8sT1vW4y"
+NETWORK_CLOSED = """
+import socket, sys
+def refuse(*arguments, **named):
+    print("NETWORK", arguments, file=sys.stderr)
+    raise OSError("the network is closed")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+"""
 
 
 @pytest.fixture(scope="session")
 def finished(digits_file, tmp_path_factory):
-    """One finished offline run, with a key in the environment and in ~/.comet.config that stays unused."""
+    """One finished offline run, with a closed network, and a key that stays unused in two places."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / ".comet.config").write_text(f"[comet]\napi_key = {KEY}\n")
+    (folder / "sitecustomize.py").write_text(NETWORK_CLOSED)
     done = run_train(
         *("--dataset", digits_file, "--epochs", "2", "--mode", "offline", "--json", "--tag", "数字"),
         *("--name", f"with {KEY} in it"),
         cwd=folder,
         HOME=str(folder),
+        PYTHONPATH=f"{folder}{os.pathsep}{ROOT}",
         COMET_API_KEY=KEY,
     )
     assert done.returncode == 0, done.stderr
@@ -140,32 +150,48 @@ def test_the_key_is_nowhere(finished):
     assert "[redacted]" in result["name"]
 
 
-@pytest.mark.parametrize("model_file", ["tf-mnist-comet.h5", "again.keras"])
-def test_the_saved_model_gives_the_logged_accuracy_in_plain_keras(
-    finished, digits_file, tmp_path, model_file
-):
-    result = finished[1]
-    if model_file.endswith(".keras"):
-        arguments = ("--dataset", digits_file, "--epochs", "2", "--mode", "disabled", "--json")
-        done = run_train(*arguments, "--model-file", model_file, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        result = json.loads(done.stdout)
-        assert result["archive"] is None
+@pytest.fixture(scope="module")
+def quiet(digits_file, tmp_path_factory):
+    """A quiet run without tracking that saves Keras' own format, and its directory."""
+    folder = tmp_path_factory.mktemp("quiet")
+    arguments = ("--dataset", digits_file, "--epochs", "2", "--mode", "disabled", "--quiet")
+    done = run_train(*arguments, "--model-file", "again.keras", cwd=folder)
+    (run,) = (folder / "runs").iterdir()
+    return done, run
+
+
+@pytest.fixture(scope="module")
+def in_plain_keras(finished, quiet, digits_file, tmp_path_factory):
+    """Loss and accuracy of both runs' saved models in a process that knows nothing of this project."""
     script = """
 import sys, keras, numpy as np
-model, arrays = keras.saving.load_model(sys.argv[1]), np.load(sys.argv[2])
+arrays = np.load(sys.argv[1])
 pixels = arrays["x_test"].reshape(-1, 784).astype("float32") / 255
-loss, accuracy = model.evaluate(pixels, keras.utils.to_categorical(arrays["y_test"], 10), verbose=0)
-assert int(model.optimizer.iterations) == 8, model.optimizer.iterations
-assert "experiment" not in sys.modules
-print(loss, accuracy)
+for path in sys.argv[2:]:
+    model = keras.saving.load_model(path)
+    loss, accuracy = model.evaluate(pixels, keras.utils.to_categorical(arrays["y_test"], 10), verbose=0)
+    assert int(model.optimizer.iterations) == 8, model.optimizer.iterations
+    assert "experiment" not in sys.modules
+    print(loss, accuracy)
 """
-    path = Path(result["run_dir"]) / "model" / model_file
-    done = run_python("-c", script, path, digits_file, cwd=tmp_path, PYTHONPATH="")
+    runs = (Path(finished[1]["run_dir"]), quiet[1])
+    paths = [path for run in runs for path in (run / "model").iterdir() if path.suffix in (".h5", ".keras")]
+    done = run_python("-c", script, digits_file, *paths, cwd=tmp_path_factory.mktemp("plain"), PYTHONPATH="")
     assert done.returncode == 0, done.stderr
-    loss, accuracy = map(float, done.stdout.split()[-2:])
-    assert accuracy == pytest.approx(result["test_accuracy"], abs=1e-6)
-    assert loss == pytest.approx(result["test_loss"], rel=1e-5)
+    told = [tuple(map(float, line.split())) for line in done.stdout.splitlines()[-2:]]
+    return dict(zip((path.name for path in paths), zip(runs, told, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("model_file", ["tf-mnist-comet.h5", "again.keras"])
+def test_the_saved_model_gives_the_logged_accuracy_in_plain_keras(in_plain_keras, model_file):
+    run, (loss, accuracy) = in_plain_keras[model_file]
+    results = read_json(run / "results.json")
+    assert accuracy == pytest.approx(results["test_accuracy"], abs=1e-6)
+    assert loss == pytest.approx(results["test_loss"], rel=1e-5)
+
+
+def test_an_untracked_run_leaves_no_archive(quiet):
+    assert not list(quiet[1].rglob("*.zip"))
 
 
 def test_the_stored_predictions_give_the_logged_accuracy(finished):
@@ -174,27 +200,12 @@ def test_the_stored_predictions_give_the_logged_accuracy(finished):
     assert accuracy == pytest.approx(finished[1]["test_accuracy"])
 
 
-NETWORK_CLOSED = """
-import socket, sys
-def refuse(*arguments, **named):
-    print("NETWORK", arguments, file=sys.stderr)
-    raise OSError("the network is closed")
-socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
-"""
+def test_offline_never_touches_the_network(finished):
+    assert "NETWORK" not in finished[0].stderr
 
 
-def test_offline_never_touches_the_network(digits_file, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(NETWORK_CLOSED)
-    arguments = ("--dataset", digits_file, "--epochs", "1", "--mode", "offline")
-    done = run_train(*arguments, cwd=tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
-    assert done.returncode == 0, done.stderr
-    assert "NETWORK" not in done.stderr
-
-
-def test_quiet_says_nothing(digits_file, tmp_path):
-    arguments = ("--dataset", digits_file, "--epochs", "1", "--mode", "disabled", "--quiet")
-    done = run_train(*arguments, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_quiet_says_nothing(quiet):
+    assert (quiet[0].returncode, quiet[0].stdout, quiet[0].stderr) == (0, "", "")
 
 
 def test_without_a_terminal_each_epoch_is_a_plain_line(finished):
@@ -343,7 +354,7 @@ def test_an_unreachable_server_in_online_mode_trains_offline_after_a_notice(digi
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     arguments = ("--dataset", digits_file, "--epochs", "1", "--mode", "online", "--json")
-    done = run_train(
+    done = train_here(
         *arguments,
         cwd=tmp_path,
         COMET_API_KEY=KEY,

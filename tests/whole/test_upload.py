@@ -18,8 +18,8 @@ from experiment.store import archive_writer as archives
 from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.journal import MetricsJournal, Point, read_metrics
-from tests.conftest import ROOT, run_python, start_train
 from tests.support.comet_server import CometServer
+from tests.support.processes import ROOT, run_python, start_train
 from tests.support.writer import write
 
 

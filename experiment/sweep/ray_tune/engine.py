@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import shutil
@@ -22,13 +23,14 @@ from experiment.comet.session import ONLINE
 from experiment.comet.settings import api_key
 from experiment.data import arrays as data
 from experiment.errors import UserError
+from experiment.run import provenance
 from experiment.sweep.outcomes import Outcome
 from experiment.sweep.plan import Plan
 from experiment.sweep.ray_tune.progress import Progress
 from experiment.sweep.ray_tune.search import Asha, BayesSearch
 from experiment.sweep.ray_tune.worker import Session, TrialRunner
 from experiment.sweep.trial import Trial
-from experiment.system import provenance
+from experiment.system import machine
 from params.spec import is_folder_of_pictures
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def run(plan: Plan, arrays: data.Arrays | None, settings: Settings) -> None:
         # ASHA compares a trial with all that went before: those are told again from their journals.
         trials = plan.everyone() if session.waits else [state for state in states if isinstance(state, Trial)]
         trainable = tune.with_parameters(TrialRunner, session=session, arrays=arrays)
-        progress = Progress(plan, [] if session.waits else outcomes, settings.quiet)
+        progress = Progress(plan, [] if session.waits else outcomes, settings.options.quiet)
         is_bayes = plan.sweep.algorithm == "bayes"
         grid = tune.grid_search([plan.configuration(trial) for trial in trials])
         try:
@@ -90,14 +92,9 @@ def run(plan: Plan, arrays: data.Arrays | None, settings: Settings) -> None:
 
 def _session(plan: Plan, settings: Settings, workers: int, threads: int | None) -> Session:
     return Session(
-        runs=plan.runs,
-        mode=settings.mode,
-        tags=settings.tags,
-        workspace=settings.workspace,
-        project=settings.project,
+        options=dataclasses.replace(settings.options, quiet=True, typed=()),
         command=sys.argv,
         retries=plan.sweep.retries,
-        memory_gb=settings.memory_gb,
         workers=workers,
         began=time.time(),
         threads=threads,
@@ -147,7 +144,7 @@ def _ray(settings: Settings, arrays: data.Arrays | None) -> Iterator[None]:
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))  # of the workers
         ray.init(
             "local",
-            num_cpus=settings.workers or provenance.cores(),
+            num_cpus=settings.workers or machine.cores(),
             include_dashboard=False,
             object_store_memory=size + OBJECT_STORE_BYTES,
             _temp_dir=scratch,
@@ -214,7 +211,7 @@ def _check_machines(plan: Plan, session: Session) -> None:
             where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = ray.remote(num_cpus=0, scheduling_strategy=where)(lack)
             try:
-                missing = ray.get(task.remote(str(plan.file), pictures, session.mode))
+                missing = ray.get(task.remote(str(plan.file), pictures, session.options.mode))
             except ray.exceptions.RayError as error:
                 missing = f"cannot run this project: {_last_line(error)}"
             if missing:

@@ -12,12 +12,12 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from experiment.data.arrays import Arrays
+from experiment.run import Options, train_and_evaluate
 from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.record import INTERRUPTED, RUNNING
@@ -25,6 +25,7 @@ from experiment.sweep import outcomes as attempts
 from experiment.sweep.outcomes import Outcome
 from experiment.sweep.trial import Trial
 from experiment.system import machine as memory
+from experiment.system import process_clock
 from experiment.system.keras_settings import import_keras
 from params.spec import Params
 
@@ -35,19 +36,13 @@ HEARTBEAT_SECONDS = 1.0
 class Session:
     """What all trials of one start of a sweep share.
 
-    ``memory_gb`` is what pictures may take in each worker, and None for its part of half of the machine's;
-    ``began`` is in seconds since 1970; ``waits`` says that a run waits after each epoch until it's told
-    whether to go on.
+    ``options`` are those of each run; ``began`` is in seconds since 1970; ``waits`` says that a run waits
+    after each epoch until it is told whether to go on.
     """
 
-    runs: Path
-    mode: str
-    tags: Sequence[str]
-    workspace: str | None
-    project: str | None
+    options: Options
     command: Sequence[str]
     retries: int
-    memory_gb: float | None
     workers: int
     began: float
     threads: int | None
@@ -154,13 +149,10 @@ class _Run:
         return found
 
     def _settle(self) -> Outcome | Trial:
-        return attempts.settle(self._session.runs, self._trial, self._session.retries)
+        return attempts.settle(self._session.options.runs, self._trial, self._session.retries)
 
     def _train(self, trial: Trial) -> None:
-        from experiment.run import story as run
-        from experiment.run import summary as record
-
-        directory = RunDirectory(self._session.runs / trial.key)
+        directory = RunDirectory(self._session.options.runs / trial.key)
         resume = None
         if directory.run_file.exists():
             attempts.wait_for_lock(directory)
@@ -168,24 +160,18 @@ class _Run:
             if read_json(directory.run_file)["status"] not in (RUNNING, INTERRUPTED):
                 return
             resume = directory
-        record.restart_clock()
-        options = run.Options(
-            mode=self._session.mode,
-            runs=self._session.runs,
-            tags=self._session.tags,
-            workspace=self._session.workspace,
-            project=self._session.project,
-            quiet=True,
-            memory_gb=self._session.memory_gb or memory.half_gb() / self._session.workers,
-            trial=trial,
+        process_clock.restart()
+        options = dataclasses.replace(
+            self._session.options,
+            memory_gb=self._session.options.memory_gb or memory.half_gb() / self._session.workers,
             callbacks=[self._callback()],
             on_notice=self._notices.append,
         )
-        run.train_and_evaluate(self._params, dataset=self._arrays, options=options, resume=resume)
+        train_and_evaluate(self._params, dataset=self._arrays, options=options, resume=resume, purpose=trial)
 
     def _tell_again(self, outcome: Outcome) -> None:
         """Tell the epochs of a trial that an earlier start of the sweep ran: others are compared with it."""
-        directory = RunDirectory(self._session.runs / outcome.trial.key)
+        directory = RunDirectory(self._session.options.runs / outcome.trial.key)
         for epoch, value in enumerate(attempts.epoch_values(directory, self._trial.metric), 1):
             self._tell_epoch(epoch, value)
 

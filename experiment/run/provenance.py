@@ -1,13 +1,11 @@
-"""What a run was made of: git, packages, machine, command line; finding and redacting secrets."""
+"""What a run was made of: git, packages, machine, command line."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import os
 import platform
-import re
 import signal
 import subprocess
 import sys
@@ -18,34 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from experiment.errors import UserError
+from experiment.system import machine
+from experiment.system.secrets import redact
 
 ROOT = Path(__file__).resolve().parents[2]
-REDACTED = "[redacted]"
 PATCH_BYTES = 5_000_000
 GIT_SECONDS = 5.0  # for all that a run asks of git together
 NO_ANSWER = f"git does not answer within {GIT_SECONDS:.0f} s: the run's record lacks what it did not tell"
-
-# Shapes that GitHub's and GitLab's secret scanners look for, and credentials inside URLs.
-_TOKENS = re.compile(
-    r"""gh[pousr]_[A-Za-z0-9]{30,} | github_pat_[A-Za-z0-9_]{40,} | glpat-[A-Za-z0-9_-]{20,}
-    | (?:AKIA|ASIA)[A-Z0-9]{16} | hf_[A-Za-z0-9]{30,} | sk-[A-Za-z0-9_-]{20,} | xox[abpors]-[A-Za-z0-9-]{10,}
-    | AIza[A-Za-z0-9_-]{35} | eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+
-    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----[\s\S]*?-----END\ [A-Z ]*PRIVATE\ KEY-----
-    | (?<=://)[^/\s:@]+:[^/\s@]+(?=@) | (?<=://)[^/\s:@]{20,}(?=@)""",
-    re.VERBOSE,
-)
-_ASSIGNMENTS = re.compile(
-    r"""((?:api[_-]?key|secret|token|passw(?:or)?d)["']?\s*[:=]\s*["']?)([A-Za-z0-9_/+.~-]{16,})""",
-    re.IGNORECASE,
-)
-
-
-def redact(text: str, secrets: Iterable[str | None] = ()) -> str:
-    """Replace known secrets, and what has the shape of one, by ``[redacted]``."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, REDACTED)
-    return _ASSIGNMENTS.sub(rf"\1{REDACTED}", _TOKENS.sub(REDACTED, text))
 
 
 def describe_run(
@@ -63,19 +40,14 @@ def describe_run(
         "command": [redact(part, secrets) for part in _command_line()],
         "git": git,
         "code_fingerprint": code_fingerprint(),
-        "packages": packages(),
+        "packages": machine.packages(),
         "python": platform.python_version(),
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
-            "processor": _processor(),
-            "cores": cores(),
+            "processor": machine.processor(),
+            "cores": machine.cores(),
         },
     }
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def git_facts(secrets: Iterable[str | None] = ()) -> dict[str, Any]:
@@ -149,31 +121,9 @@ def restored_fingerprint(commit: str, patch: str) -> str:
         return code_fingerprint(tree)
 
 
-def packages() -> dict[str, str]:
-    """Return the versions of the packages that a result can depend on."""
-    names = ("comet-ml", "keras", "matplotlib", "numpy", "pillow", "pydantic", "scikit-learn", "tensorflow")
-    return {name: importlib.metadata.version(name) for name in names if _installed(name)}
-
-
-def _installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
 def _command_line() -> list[str]:
     """Return the command as it was typed, the interpreter and the script by their names."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 class _Patience:

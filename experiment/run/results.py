@@ -1,0 +1,180 @@
+"""What came out of a run: its results, computed and logged; the saved model and what it takes to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiment.comet import session
+from experiment.comet.tracker import LoggedParameters, Tracker
+from experiment.data.arrays import Dataset
+from experiment.data.image import FULL_DEPTH
+from experiment.evaluation import calibration
+from experiment.run import figures
+from experiment.store import bundle as bundles
+from experiment.store.directory import RunDirectory
+from experiment.store.files import atomic_path, write_json
+from experiment.system import machine
+from experiment.system.names import as_utf8
+
+if TYPE_CHECKING:
+    from experiment.training.callbacks import MetricsLogger
+    from experiment.training.trainer import Evaluation, Training
+
+
+def summarize(logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float) -> dict[str, Any]:
+    """Return what ``results.json`` holds: last and best epoch, the saved model's test result, seconds.
+
+    The best epoch is the one with the lowest val_loss. ``epoch_s`` is the median from one epoch's begin to
+    the next's, the first epoch left out where there are more.
+    """
+    history = logger.history
+    losses = np.asarray(history["val_loss"], dtype=np.float64)
+    best = int(np.nanargmin(losses)) if np.isfinite(losses).any() else len(losses) - 1
+    metrics = ("loss", "accuracy", "val_loss", "val_accuracy")
+    seconds = np.diff(logger.clock) if len(logger.clock) > 1 else history["epoch_seconds"]
+    return {
+        "epochs": len(losses),
+        "last": {name: history[name][-1] for name in (*metrics, "learning_rate")},
+        "best": {"epoch": best + 1, **{name: history[name][best] for name in metrics}},
+        "test_loss": evaluation.loss,
+        "test_accuracy": evaluation.accuracy,
+        "epoch_s": float(np.median(seconds[1:] if len(seconds) > 1 else seconds)),
+        "fit_s": fit_seconds,
+    }
+
+
+def calibrate(dataset: Dataset, held_out: Evaluation, evaluation: Evaluation) -> dict[str, Any]:
+    """Fit a temperature on validation data; return it and what it does to the test set's error (ECE)."""
+    temperature = calibration.fit_temperature(held_out.logits, dataset.validation.labels)
+    after = calibration.calibrated(evaluation.logits, temperature)
+    return {
+        "temperature": temperature,
+        "temperature_fitted_on": "test set" if dataset.validation is dataset.test else "validation set",
+        "test_ece": calibration.expected_calibration_error(evaluation.probabilities, dataset.test.labels),
+        "test_ece_calibrated": calibration.expected_calibration_error(after, dataset.test.labels),
+    }
+
+
+def log_compilation(
+    tracker: Tracker, directory: RunDirectory, training: Training, notify: Callable[[str], None]
+) -> None:
+    """Log how epochs were compiled, and on how many threads: others give other last bits."""
+    import tensorflow as tf
+
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
+    directory.update_run(compiled=training.compiled, threads=threads)
+    tracker.log_others({"compiled": training.compiled, "threads": threads})
+    if training.notice:
+        notify(training.notice)
+
+
+def log_results(
+    tracker: Tracker,
+    directory: RunDirectory,
+    dataset: Dataset,
+    logger: MetricsLogger,
+    evaluation: Evaluation,
+    results: Mapping[str, Any],
+) -> None:
+    """Log the result on the test set: metrics, predictions, scores, figures."""
+    logger.log_test(
+        results["epochs"],
+        {"loss": evaluation.loss, "accuracy": evaluation.accuracy}
+        | {"ece": results["test_ece"], "ece_calibrated": results["test_ece_calibrated"]},
+    )
+    write_json(directory.results_file, results)
+    tracker.log_others(
+        {"best_epoch": results["best"]["epoch"], "best_val_loss": results["best"]["val_loss"]}
+        | {"best_val_accuracy": results["best"]["val_accuracy"], "epoch_s": results["epoch_s"]}
+        | {name: results[name] for name in ("temperature", "temperature_fitted_on")}
+    )
+    test, names, probabilities = dataset.test, dataset.class_names, evaluation.probabilities
+    _write_predictions(directory.predictions_file, test.labels, probabilities)
+    tracker.log_asset(str(directory.predictions_file), file_name=directory.predictions_file.name, step=0)
+    scores = figures.class_scores(test.labels, probabilities, names)
+    figures.log_class_scores(tracker, scores)
+    figures.log_confusion_matrix(tracker, test.labels, probabilities, names, test.images)
+    folder = directory.figures
+    figures.log_mistakes(tracker, folder / "mistakes.png", test.images, test.labels, probabilities, names)
+    figures.log_curves(tracker, folder / "curves.png", logger.history)
+
+
+def _write_predictions(path: Path, labels: np.ndarray, probabilities: np.ndarray) -> None:
+    with atomic_path(path) as beside, beside.open("wb") as file:
+        np.savez(
+            file,
+            labels=labels,
+            probabilities=probabilities,
+            confident_mistakes=figures.confident_mistakes(labels, probabilities),
+        )
+
+
+def log_weights(tracker: Tracker, model: Any) -> None:
+    """Log a histogram of each weight array at the last step."""
+    weights = {weight.path: weight.numpy() for weight in model.trainable_weights}
+    figures.log_weight_histograms(tracker, weights, int(model.optimizer.iterations.numpy()))
+
+
+def write_bundle(
+    directory: RunDirectory,
+    saved: Path,
+    dataset: Dataset,
+    parameters: Mapping[str, Any],
+    results: Mapping[str, Any],
+    depth: int = FULL_DEPTH,
+) -> Path:
+    """Write beside the saved model what it takes to use it; return the file's path.
+
+    ``depth`` is how many of 16 bits of grey the pictures' files use.
+    """
+    metrics = ("test_loss", "test_accuracy", "test_ece", "test_ece_calibrated")
+    return bundles.write_bundle(
+        saved.parent,
+        bundles.Bundle(
+            key=directory.key,
+            model_file=saved.name,
+            class_names=[as_utf8(name) for name in dataset.class_names],
+            image=bundles.image_facts(dataset.train.images.shape[1:], depth),
+            dataset={
+                "name": as_utf8(dataset.name),
+                "fingerprint": dataset.fingerprint,
+                "split_fingerprint": dataset.split_fingerprint,
+            },
+            parameters=dict(parameters),
+            metrics={name: results[name] for name in metrics},
+            temperature=results["temperature"],
+            temperature_fitted_on=results["temperature_fitted_on"],
+        ),
+    )
+
+
+def log_model(
+    tracker: Tracker, saved: Path, bundle: Path, register: str | None, notify: Callable[[str], None]
+) -> None:
+    """Upload the saved model and its bundle; ``register`` names the model in Comet's registry, if any."""
+    name = saved.stem
+    for path in (saved, bundle):
+        tracker.log_model(name, str(path), file_name=path.name)
+    if register and tracker.mode == session.ONLINE:
+        tracker.register_model(name, registry_name=register)
+    elif register:
+        notify(f"the model is not registered as '{register}': that needs online mode")
+
+
+def check_parameters(
+    parameters: LoggedParameters,
+    given: Collection[str],
+    directory: RunDirectory,
+    notify: Callable[[str], None],
+) -> None:
+    """Warn of parameters that were logged, or given, and acted on nothing."""
+    logged = parameters.logged()
+    write_json(directory.params_file, logged)
+    if unread := parameters.unread():
+        notify(f"logged but never read, so without effect on this run: {', '.join(unread)}")
+    if ignored := sorted(set(given) - set(logged)):
+        notify(f"given but never read, so without effect on this run: {', '.join(ignored)}")

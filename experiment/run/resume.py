@@ -1,0 +1,57 @@
+"""Going on with a run: under its own key, parameters and data, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from experiment.comet import session
+from experiment.errors import UserError
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json
+from experiment.store.record import FINISHED
+from params.spec import Params
+
+
+def check_resumable(
+    directory: RunDirectory, params: Params, facts: Mapping[str, Any], notify: Callable[[str], None]
+) -> None:
+    """Refuse to go on with a run that would become another one; say what else is different today.
+
+    Raises:
+        UserError: the run is alive or finished, or parameters or data differ.
+    """
+    run, stored = read_json(directory.run_file), read_json(directory.params_file)
+    name = directory.key[:12]
+    if directory.is_alive():
+        raise UserError(f"run {name} is alive: a process is working on it")
+    if run["status"] == FINISHED and params.epochs <= stored["epochs"]:
+        raise UserError(
+            f"run {name} is finished; to train it further, give more than --epochs {stored['epochs']}"
+        )
+    if params.epochs < stored["epochs"]:
+        raise UserError(
+            f"epochs = {params.epochs}: a resumed run can have more epochs than {stored['epochs']}, not fewer"
+        )
+    for parameter, value in params.applicable().items():
+        if parameter != "epochs" and parameter in stored and stored[parameter] != value:
+            raise UserError(f"{parameter} = {value!r}: a resumed run keeps its own, {stored[parameter]!r}")
+    for part in ("fingerprint", "split_fingerprint"):
+        if facts["dataset"][part] != run["dataset"][part]:
+            raise UserError(
+                f"dataset '{params.dataset}' is not what run {name} was trained on: its {part} differs"
+            )
+    for part in ("code_fingerprint", "packages", "python"):
+        if facts[part] != run[part]:
+            notify(f"{part} differs from when run {name} began: results may differ from an unbroken run's")
+
+
+def destination_of(directory: RunDirectory) -> tuple[str, session.Destination]:
+    """Return how a run that is gone on with is tracked, and its place and name in Comet: those that it has.
+
+    It goes on offline, as the server refuses a second start under the same key; ``upload`` sends afterwards
+    what the server lacks.
+    """
+    run = read_json(directory.run_file)
+    mode = session.DISABLED if run["mode"] == session.DISABLED else session.OFFLINE
+    return mode, session.Destination(run["workspace"], run["project"], run["name"], run["tags"])

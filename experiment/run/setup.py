@@ -1,0 +1,160 @@
+"""All that is settled of a run before its first line is written: what can be refused is refused here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Container, Mapping
+from typing import TYPE_CHECKING, Any
+
+from experiment.comet import session, settings
+from experiment.data.arrays import Dataset, splits_by_chance
+from experiment.data.image_report import describe_split
+from experiment.errors import UserError
+from experiment.run import provenance
+from experiment.run.inputs import Opened, data_facts, resolve
+from experiment.run.options import Options
+from experiment.run.purpose import Purpose
+from experiment.run.resume import check_resumable, destination_of
+from experiment.store.directory import RunDirectory
+from experiment.system import keras_settings
+from experiment.system.console import Console
+from experiment.system.secrets import REDACTED, redact
+from params.load import without_effect
+from params.spec import Params
+
+if TYPE_CHECKING:
+    from experiment.training.models import ModelBuilder
+
+# Of a program's own model these are logged when it reads them: it may read some of the stock ones, or none.
+MODEL_PARAMETERS = (
+    *("model", "layer-1-size", "layer-2-size", "filters", "dropout"),
+    *("augment-flip", "augment-shift", "augment-rotation"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A run that is about to begin.
+
+    Attributes:
+        params: as they were resolved by the data.
+        values: those of them that apply, by their names.
+        optional: names of those that are logged only when they are read.
+        facts: what the run is made of: fields of ``run.json``.
+        split: the data; a folder's pictures stay on disk.
+    """
+
+    params: Params
+    values: Mapping[str, Any]
+    optional: Collection[str]
+    facts: Mapping[str, Any]
+    opened: Opened
+    split: Dataset
+    mode: str
+    destination: session.Destination
+    directory: RunDirectory
+    build_model: ModelBuilder | None
+    options: Options
+    purpose: Purpose
+    console: Console
+
+    def certain(self) -> dict[str, Any]:
+        """Return the parameters that are logged whether they are read or not."""
+        return {name: value for name, value in self.values.items() if name not in self.optional}
+
+
+def check_early(params: Params, options: Options) -> None:
+    """Refuse what needs no look at the data.
+
+    Raises:
+        UserError: a typed parameter or option has no effect on any run like this, there is no API key, or an
+            imported Keras has settings that the pipeline cannot train under.
+    """
+    keras_settings.check()
+    mode = session.resolve_mode(options.mode)
+    _refuse_without_effect(params, params.may_apply(), options)
+    if options.register and "register" in options.typed and mode != session.ONLINE:
+        raise UserError(f"register = '{options.register}' needs mode online; this run's is {mode}")
+
+
+def describe(
+    params: Params,
+    opened: Opened,
+    build_model: ModelBuilder | None,
+    options: Options,
+    purpose: Purpose,
+    resume: RunDirectory | None,
+    console: Console,
+) -> Setup:
+    """Settle parameters, data, name and place of a run, and make its directory.
+
+    Raises:
+        UserError: something does not go together, or the run cannot be gone on with.
+    """
+    params = resolve(params, opened.arrays)
+    values = _applicable(params, opened)
+    _check_effects(params, values, opened, options, console, tell=not (resume or purpose.chose_parameters))
+    for notice in opened.arrays.notices:
+        console.notice(notice)
+    split = opened.split(values.__getitem__)
+    if opened.inspection:
+        console.say(describe_split(opened.inspection, split))
+    secrets = (settings.api_key(),)
+    facts = provenance.describe_run(secrets, console.notice) | {"dataset": data_facts(split, opened.source)}
+    if resume:
+        check_resumable(resume, params, facts, console.notice)
+    facts |= purpose.facts(values, facts, console.say)
+    directory = resume or RunDirectory(options.runs / (purpose.key or session.new_key()))
+    mode, where = session.resolve_mode(options.mode), _destination(params, options, purpose, directory.key)
+    directory.create()
+    if resume:
+        mode, where = destination_of(directory)
+    if REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
+        console.notice("the command line holds what looks like a secret; it is left out of all records")
+    optional = MODEL_PARAMETERS if build_model else ()
+    return Setup(
+        *(params, values, optional, facts, opened, split, mode, where, directory),
+        *(build_model, options, purpose, console),
+    )
+
+
+def _applicable(params: Params, opened: Opened) -> dict[str, Any]:
+    values = params.applicable()
+    if not splits_by_chance(opened.arrays, params.validation):
+        values.pop("split-seed", None)
+    return values
+
+
+def _check_effects(
+    params: Params,
+    values: Mapping[str, Any],
+    opened: Opened,
+    options: Options,
+    console: Console,
+    *,
+    tell: bool,
+) -> None:
+    """Refuse what was typed and has no effect on this run; tell of what else was given and has none."""
+    _refuse_without_effect(params, values, options)
+    if options.memory_gb and "memory-gb" in options.typed and not opened.inspection:
+        raise UserError(
+            f"memory-gb = {options.memory_gb:g} has no effect: it applies with a folder of pictures"
+        )
+    for sentence in without_effect(params, values).values() if tell else ():
+        console.notice(sentence)
+
+
+def _refuse_without_effect(params: Params, applying: Container[str], options: Options) -> None:
+    """Refuse a parameter that was typed and is not among those that apply."""
+    for name, sentence in without_effect(params, applying).items():
+        if name in options.typed:
+            raise UserError(sentence)
+
+
+def _destination(params: Params, options: Options, purpose: Purpose, key: str) -> session.Destination:
+    """Name and tag the run, so that it can be told from others at a glance."""
+    stock = f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
+    name = options.name or purpose.label or stock
+    tags = list(dict.fromkeys([params.dataset, params.model, *options.tags, *purpose.tags]))
+    clean = [redact(text, (settings.api_key(),)) for text in (name, *tags)]
+    return session.destination(clean[0], clean[1:], options.workspace, options.project)

@@ -1,0 +1,72 @@
+"""Processes of this project, and its command lines run in this process, with the environment of tests."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run_python(*arguments, cwd, timeout=300, **variables) -> subprocess.CompletedProcess:
+    """Run a Python process of this project in a folder, with the isolated environment and more variables."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def run_train(*arguments, cwd, timeout=300, **variables) -> subprocess.CompletedProcess:
+    """Run train.py."""
+    return run_python(ROOT / "train.py", *arguments, cwd=cwd, timeout=timeout, **variables)
+
+
+def start_train(*arguments, cwd, stderr=subprocess.DEVNULL) -> subprocess.Popen:
+    """Start train.py in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
+def train_here(*arguments, cwd, **variables) -> subprocess.CompletedProcess:
+    """Run what train.py runs in this process, which has imported TensorFlow already or does so once."""
+    from experiment.commands import train
+
+    return _here(train.main, arguments, cwd, variables)
+
+
+def command_here(*arguments, cwd, **variables) -> subprocess.CompletedProcess:
+    """Run ``python -m experiment`` in this process."""
+    from experiment.__main__ import main
+
+    return _here(main, arguments, cwd, variables)
+
+
+def _here(main, arguments, cwd, variables) -> subprocess.CompletedProcess:
+    words = [str(argument) for argument in arguments]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as errors,
+    ):
+        patch.chdir(cwd)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = end.code
+    return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())

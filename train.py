@@ -14,9 +14,11 @@ from experiment import not_installed
 
 try:
     from experiment.commands.train import main
+    from experiment.system import streams
     from experiment.system.parser import leave
 except ModuleNotFoundError as error:
     sys.exit(f"train.py: {not_installed(error)}")
 
 if __name__ == "__main__":
+    streams.settle_for_run("train.py")
     leave(main(description=__doc__))

@@ -1,4 +1,4 @@
-"""The command lines run from a test: in processes of their own or, where that is not the point, in this one."""
+"""The command lines run from a test: in processes of their own, or in this one where that will do."""
 
 import contextlib
 import io

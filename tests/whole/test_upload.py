@@ -88,8 +88,8 @@ def test_what_the_server_refuses_is_listed_with_exit_code_1_and_sent_the_next_ti
     (run,) = (RunDirectory(path) for path in (tmp_path / "runs").iterdir())
     server.fault, server.faulty = 500, ("asset/upload", "visualizations/upload")
     environment = server.environment() | {"COMET_HTTP_SESSION_RETRY_TOTAL": "0"}
-    script = "import sys; from experiment import __main__ as m, upload; upload.READ_BACK_SECONDS = 0"
-    start = ("-c", f"{script}; sys.exit(m.main(['upload', '{run.key}']))")
+    script = "import sys; from experiment import __main__ as m; from experiment.comet import upload"
+    start = ("-c", f"{script}; upload.READ_BACK_SECONDS = 0; sys.exit(m.main(['upload', '{run.key}']))")
     done = run_python(*start, cwd=tmp_path, **environment)
     assert done.returncode == 1, done.stderr + done.stdout
     assert "not verified" in done.stdout

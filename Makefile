@@ -20,10 +20,10 @@ train: $(VENV)/train.stamp  ## install, then train the main job: MNIST, tracked 
 	@echo "Then every command works, such as:                       python -m experiment list" >&2
 
 test: lint  ## install what tests need, then lint, check types and run every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-fast: $(VENV)/test.stamp  ## run the tests that start no whole run, for daily work
-	$(BIN)/python -m pytest -n 2 tests --ignore tests/whole $(ARGS)
+test-fast: $(VENV)/test.stamp  ## run the tests that take no whole run and no compiled epoch, for daily work
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/whole -m "not slow" $(ARGS)
 
 lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/ruff check .

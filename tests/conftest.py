@@ -18,6 +18,12 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["COMET_DISABLE_AUTO_LOGGING"] = "1"
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """Put the longest files first, so that no worker is left with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: ("whole" not in item.path.parts, item.path not in slow))
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

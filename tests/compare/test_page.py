@@ -25,7 +25,7 @@ FLAGS += ["--disable-sync", "--no-first-run"]
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 FIRST, SECOND = with_mistakes(0, 1, 2, 3, 4), with_mistakes(4, 5)
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 
 
 @pytest.fixture(scope="module")

@@ -139,6 +139,7 @@ def edited(first, tmp_path_factory):
     return done, json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_local_edit_is_named_by_its_file_and_the_runs_diverge(edited):
     done, result = edited
     assert done.returncode == (1 if result["rerun"]["verdict"] == "different" else 0)
@@ -148,6 +149,7 @@ def test_a_local_edit_is_named_by_its_file_and_the_runs_diverge(edited):
     assert "verdict other than bit-identical may come of what differs" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_rerun_takes_as_many_threads_as_its_original(edited):
     assert read_json(Path(edited[1]["run_dir"]) / "run.json")["threads"] == 1
 

@@ -1,4 +1,4 @@
-"""Processes of this project, and its command lines run in this process, with the environment of tests."""
+"""The command lines run from a test: in processes of their own, or in this one where that will do."""
 
 import contextlib
 import io

@@ -23,6 +23,7 @@ print(config.max_epochs(), config.max_steps_per_epoch())
 FOREIGN = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 1e-3}
 
 
+@pytest.mark.slow
 def test_settings_of_the_environment_and_of_keras_json_are_put_right(tmp_path):
     (tmp_path / "keras.json").write_text(json.dumps(FOREIGN | {"nnx_enabled": True}))
     variables = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorfow", "KERAS_MAX_EPOCHS": "one"}
@@ -32,6 +33,7 @@ def test_settings_of_the_environment_and_of_keras_json_are_put_right(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_run_trains_whatever_keras_json_says(digits_file, tmp_path):
     home = tmp_path / ".keras"
     home.mkdir()

@@ -126,6 +126,7 @@ def test_a_program_around_a_run_need_not_settle_its_streams(stderr, tmp_path):
     assert [json.loads(line)["what"] for line in done.stdout.splitlines()][-1] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stdout", "stderr"), [("unread", "unread"), ("full", "closed")])
 def test_a_run_is_finished_whatever_becomes_of_its_streams(stdout, stderr, digits_file, tmp_path):
     flags = ["--dataset", digits_file, "--epochs", "1", "--mode", "offline", "--json"]

@@ -97,6 +97,7 @@ def test_balanced_weights_give_each_class_the_same_sum(unbalanced):
     np.testing.assert_allclose(sums, len(unbalanced.train) / 10, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", ["xla", "graph"])
 def test_weighted_and_smoothed_losses_agree_with_plain_fit(unbalanced, compiled):
     values = {
@@ -129,6 +130,7 @@ def test_class_weights_and_label_smoothing_change_the_training(unbalanced):
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [{"model": "cnn", **AUGMENTED}, {"model": "mlp", "compile": "off"}])
 def test_streamed_images_train_to_the_same_weights_bit_for_bit(dataset, values):
     def stored(examples: Examples) -> Examples:

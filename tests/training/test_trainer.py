@@ -40,6 +40,11 @@ def parameters(**values):
     return Params(**defaults | values).model_dump(by_alias=True).__getitem__
 
 
+def build_linear(get_parameter, image_shape, classes):
+    """Build what compiles fastest, where layers do not matter."""
+    return keras.Sequential([keras.Input((int(np.prod(image_shape)),)), layers.Dense(classes)])
+
+
 def train(dataset, get_parameter, build_model=models.build_model, callbacks=(), **named):
     """Build, compile and fit a model; return it, what fit returned, and the losses of all steps."""
     keras.utils.set_random_seed(0)
@@ -54,6 +59,7 @@ def train(dataset, get_parameter, build_model=models.build_model, callbacks=(), 
     return model, result, losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", ["xla", "graph"])
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_compiled_and_plain_epochs_agree_to_1e_12_in_float64(dataset, float64, compiled, model):
@@ -67,6 +73,7 @@ def test_compiled_and_plain_epochs_agree_to_1e_12_in_float64(dataset, float64, c
         np.testing.assert_allclose(fast[name], plain[name], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_compiled_and_plain_steps_agree_to_1e_5_in_float32_over_50_steps(dataset):
     values = {"batch_size": 40, "epochs": 5}
     plain = train(dataset, parameters(compile="off", **values))[2]
@@ -75,11 +82,12 @@ def test_compiled_and_plain_steps_agree_to_1e_5_in_float32_over_50_steps(dataset
     np.testing.assert_allclose(fast, plain, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7, 96, 128, 400, 1000])
 def test_every_example_counts_once_whatever_the_batch_size(dataset, float64, batch_size):
     """With a rate of next to nothing, the epoch's mean loss is the loss of the untrained model."""
     get_parameter = parameters(epochs=1, batch_size=batch_size, initial_lr=1e-30, optimizer="sgd")
-    model, result, losses = train(dataset, get_parameter)
+    model, result, losses = train(dataset, get_parameter, build_linear)
     history = result.history.history
     expected = trainer.evaluate(model, dataset.train, 10)
     assert result.compiled == "xla"
@@ -89,6 +97,7 @@ def test_every_example_counts_once_whatever_the_batch_size(dataset, float64, bat
     assert history["accuracy"] == [pytest.approx(expected.accuracy, abs=1e-12)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [59_999, 60_000, 60_001])
 def test_every_one_of_60_000_examples_counts_once(float64, batch_size):
     generator = np.random.default_rng(0)
@@ -99,7 +108,7 @@ def test_every_one_of_60_000_examples_counts_once(float64, batch_size):
     examples = data.Examples(images, labels.astype(np.int32))
     large = data.Dataset("large", examples, examples, examples, tuple("0123456789"), "", "")
     get_parameter = parameters(epochs=1, batch_size=batch_size, initial_lr=1e-30, optimizer="sgd")
-    model, result, losses = train(large, get_parameter)
+    model, result, losses = train(large, get_parameter, build_linear)
     expected = trainer.evaluate(model, examples, 10)
     assert len(losses) == -(-60_000 // batch_size)
     for name in ("loss", "val_loss"):
@@ -111,12 +120,13 @@ def test_every_one_of_60_000_examples_counts_once(float64, batch_size):
 def test_step_losses_average_to_the_epochs_loss_with_the_last_batch_weighted_rightly(dataset, batch_size):
     for compiled in ("xla", "off"):
         get_parameter = parameters(epochs=1, batch_size=batch_size, compile=compiled)
-        _, result, losses = train(dataset, get_parameter)
+        _, result, losses = train(dataset, get_parameter, build_linear)
         sizes = [min(batch_size, 400 - start) for start in range(0, 400, batch_size)]
         mean = np.average(losses, weights=sizes)
         assert mean == pytest.approx(result.history.history["loss"][0], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_flop", [1.0, 1e6])
 def test_blocks_of_any_length_give_the_same_epoch(dataset, monkeypatch, block_flop):
     expected = train(dataset, parameters(batch_size=32))[1].history.history
@@ -133,6 +143,7 @@ def test_evaluation_in_blocks_of_any_size_counts_every_example_once(dataset, mon
     assert result.history.history["val_accuracy"] == [pytest.approx(evaluation.accuracy, abs=1e-6)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", ["xla", "graph", "off"])
 def test_the_same_seed_gives_bit_identical_weights_with_dropout(dataset, compiled):
     first, second = (train(dataset, parameters(dropout=0.3, compile=compiled))[0] for _ in range(2))
@@ -140,6 +151,7 @@ def test_the_same_seed_gives_bit_identical_weights_with_dropout(dataset, compile
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", ["xla", "graph", "off"])
 def test_training_resumed_from_weights_and_optimizer_equals_training_unbroken(dataset, compiled, tmp_path):
     unbroken = train(dataset, parameters(epochs=4, dropout=0.3, compile=compiled))
@@ -162,6 +174,7 @@ def test_training_resumed_from_weights_and_optimizer_equals_training_unbroken(da
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamax", "adam", "rmsprop", "sgd"])
 def test_each_optimizer_follows_the_schedule_in_the_compiled_epoch(dataset, float64, optimizer):
     values = {"optimizer": optimizer, "decay_steps": 5, "decay_rate": 0.5, "initial_lr": 0.01}
@@ -262,6 +275,7 @@ def test_early_stopping_restores_the_best_weights(dataset):
     assert trainer.evaluate(model, dataset.validation, 10).loss == pytest.approx(min(losses), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_batch_statistics_of_the_last_smaller_batch_see_no_padding(dataset, float64):
     def build(get_parameter, image_shape, classes):  # noqa: ARG001
         return keras.Sequential(
@@ -302,6 +316,7 @@ def built(monkeypatch):
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "compiled"), [("mlp", "xla"), ("cnn", "graph")])
 def test_a_run_that_differs_in_values_alone_compiles_nothing_and_gives_what_it_gives_alone(
     dataset, built, model, compiled

@@ -30,7 +30,7 @@ def test_a_peer_learns_what_the_others_learn(digits_file, tmp_path, peer):
 def test_the_runs_and_the_archive_that_many_runs_makes_are_read(tmp_path, capsys):
     many_runs.make_runs(tmp_path / "runs", 10, epochs=2, examples=20)
     assert command_line.main(["compare"]) == 0
-    assert "layer-1-size=32 initial-lr=0.002 optimizer=sgd (5 seeds)" in capsys.readouterr().out
+    assert "layer-1-size=32 initial-lr=0.002 sgd ×5" in capsys.readouterr().out
     many_runs.make_archive(tmp_path / "large.zip", 3_000_000)
     record = read_archive(tmp_path / "large.zip")
     assert record.results["best"]["val_loss"] == record.results["last"]["val_loss"]

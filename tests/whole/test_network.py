@@ -17,7 +17,7 @@ from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.journal import read_metrics
 from tests.support.comet_server import CometServer
-from tests.support.processes import ROOT, run_python
+from tests.support.processes import ROOT, run_python, run_train
 from tests.support.writer import PARAMS
 
 EPOCHS, SECONDS = 12, 0.25
@@ -106,8 +106,37 @@ def play(folder, fault, faulty, seconds, after, **variables):
     return scene, thread
 
 
+class Refused:
+    """A whole run, to be started, whose server refuses its points and files."""
+
+    def __init__(self, server, data, folder):
+        self.arguments = ("--dataset", data, "--epochs", "1", "--json")
+        self.server, self.folder, self.done = server, folder, None
+        self.thread = threading.Thread(target=self.run)
+
+    def start(self) -> None:
+        self.server.fault = 500
+        self.thread.start()
+
+    def run(self) -> None:
+        self.done = run_train(*self.arguments, cwd=self.folder, **self.server.environment())
+
+    def finished(self) -> Path:
+        """Wait for its end; return its directory."""
+        self.thread.join()
+        assert self.done
+        assert self.done.returncode == 0, self.done.stderr
+        return Path(json.loads(self.done.stdout)["run_dir"])
+
+
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
+def refused(digits_file, tmp_path_factory):
+    with CometServer() as server:
+        yield Refused(server, digits_file, tmp_path_factory.mktemp("refused"))
+
+
+@pytest.fixture(scope="module")
+def scenes(refused, tmp_path_factory):
     """All scenes, played at once: they spend their time waiting."""
     folder = tmp_path_factory.mktemp("scenes")
     playing = {}
@@ -119,6 +148,7 @@ def scenes(tmp_path_factory):
         playing[name] = play(folder / name, fault, faulty, None, None, **variables)
     for name, (fault, faulty, seconds) in IN_THE_MIDDLE.items():
         playing[name] = play(folder / name, fault, faulty, seconds, "epoch 4")
+    refused.start()
     for _, thread in playing.values():
         thread.join(timeout=150)
     yield {name: scene for name, (scene, _) in playing.items()}
@@ -199,3 +229,12 @@ def test_what_comet_lacks_is_sent_by_upload_and_nothing_twice(scenes, name):
     assert len(sent) == len({*sent})
     assert len(got.assets) == EPOCHS
     assert {*got.parameters} == {*PARAMS}
+
+
+def test_what_the_server_refuses_of_a_whole_run_is_in_the_archive(scenes, refused):
+    directory = RunDirectory(refused.finished())
+    messages = list(archives.archived_messages(directory.archive))
+    names = {m["payload"]["metric"]["metricName"] for m in messages if m["type"] == "metric_msg"}
+    assert {"loss", "val_accuracy"} <= names
+    assert sum(m["type"] == "parameter_msg" for m in messages) == len(read_json(directory.params_file))
+    assert "tf-mnist-comet.h5" in json.dumps(messages)

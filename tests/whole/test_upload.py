@@ -13,11 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from experiment.store import archive_format
 from experiment.store import archive_writer as archives
-from experiment.store.directory import RunDirectory
-from experiment.store.files import read_json
-from experiment.store.journal import MetricsJournal, Point, read_metrics
+from experiment.store.directory import MetricsJournal, Point, RunDirectory, read_json, read_metrics
 from tests.support.comet_server import CometServer
 from tests.support.processes import ROOT, run_python, start_train
 from tests.support.writer import write
@@ -91,11 +88,8 @@ def test_what_the_server_refuses_is_listed_with_exit_code_1_and_sent_the_next_ti
     (run,) = (RunDirectory(path) for path in (tmp_path / "runs").iterdir())
     server.fault, server.faulty = 500, ("asset/upload", "visualizations/upload")
     environment = server.environment() | {"COMET_HTTP_SESSION_RETRY_TOTAL": "0"}
-    script = (
-        "import sys; from experiment import __main__ as m; "
-        "from experiment.comet import upload; upload.READ_BACK_SECONDS = 0"
-    )
-    start = ("-c", f"{script}; sys.exit(m.main(['upload', '{run.key}']))")
+    script = "import sys; from experiment import __main__ as m; from experiment.comet import upload"
+    start = ("-c", f"{script}; upload.READ_BACK_SECONDS = 0; sys.exit(m.main(['upload', '{run.key}']))")
     done = run_python(*start, cwd=tmp_path, **environment)
     assert done.returncode == 1, done.stderr + done.stdout
     assert "not verified" in done.stdout
@@ -151,7 +145,7 @@ def test_a_flag_does_redirect_it(run, server, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "variables", "message"),
     [
-        (("upload", "{key}"), {}, "an API key is needed"),
+        (("upload", "{key}"), {}, "needs a Comet API key"),
         (("upload", "{key}"), {"COMET_API_KEY": "wrongKey9876543210zyxwv"}, "refuses the API key"),
         (("upload",), {}, "name runs, or give --all"),
         (("upload", "zzz"), {}, "no run 'zzz' in 'runs'"),
@@ -199,12 +193,12 @@ def test_a_run_killed_at_any_moment_is_recovered_with_every_journalled_point(dig
     (path,) = tmp_path.glob("runs/*/run.json")
     directory = RunDirectory(path.parent)
     assert read_json(directory.run_file)["status"] == "interrupted"
-    assert archive_format.check_archive(directory.archive) == []
-    messages = list(archive_format.archived_messages(directory.archive))
-    archived = [archive_format.identity(m) for m in messages if m["type"] == "metric_msg"]
+    assert archives.check_archive(directory.archive) == []
+    messages = list(archives.archived_messages(directory.archive))
+    archived = [archives._identity(m) for m in messages if m["type"] == "metric_msg"]
     assert len(archived) == len(set(archived))
     journal = list(read_metrics(directory.metrics_file)) if directory.metrics_file.exists() else []
-    assert {archive_format.identity(archives._point_message(point)) for point in journal} <= set(archived)
+    assert {archives._identity(archives._point_message(point)) for point in journal} <= set(archived)
     sent = {m["payload"]["param"]["paramName"] for m in messages if m["type"] == "parameter_msg"}
     assert sent == set(read_json(directory.params_file))
 
@@ -212,9 +206,9 @@ def test_a_run_killed_at_any_moment_is_recovered_with_every_journalled_point(dig
 def test_recovering_twice_changes_nothing(run):
     run.update_run(status="running")
     archives.recover(run)
-    first, stored = list(archive_format.archived_messages(run.archive)), run.run_file.read_text()
+    first, stored = list(archives.archived_messages(run.archive)), run.run_file.read_text()
     archives.recover(run)
-    second = list(archive_format.archived_messages(run.archive))
+    second = list(archives.archived_messages(run.archive))
     for message in (*first, *second):
         message["payload"].pop("file_path", None)
     assert first == second
@@ -236,16 +230,14 @@ def test_a_recovered_archive_names_a_missing_asset(run):
     journal = segment / "tmpjournal"
     shutil.unpack_archive(stored, journal)
     stored.write_bytes(b"PK\x05\x06" + bytes(18))  # what the SDK leaves of a killed run
-    message = next(
-        m for m in archive_format.archived_messages(run.archive) if "predictions.npz" in json.dumps(m)
-    )
+    message = next(m for m in archives.archived_messages(run.archive) if "predictions.npz" in json.dumps(m))
     lines = (journal / "messages.json").read_text().splitlines()
     line = next(json.loads(text) for text in lines if "predictions.npz" in text)
     assert line["type"] == message["type"]
     (journal / line["payload"]["file_path"]).unlink()
     run.update_run(status="running")
     assert archives.recover(run) == ["asset 'predictions.npz' was logged but its file is gone"]
-    assert archive_format.check_archive(run.archive) == []
+    assert archives.check_archive(run.archive) == []
 
 
 def test_a_torn_last_line_of_the_journal_is_dropped_and_written_over(tmp_path):
@@ -278,4 +270,4 @@ def test_a_signal_closes_the_run_in_order_within_5_seconds(digits_file, tmp_path
     again = f"python {ROOT / 'train.py'} --resume {path.parent.name[:12]} --runs out"
     assert errors.decode().splitlines()[-1] == f"train.py: interrupted by {name}; go on with: {again}"
     assert read_json(path)["status"] == "interrupted"
-    assert archive_format.check_archive(RunDirectory(path.parent).archive) == []
+    assert archives.check_archive(RunDirectory(path.parent).archive) == []

@@ -31,11 +31,11 @@ Bad input ends the command with one sentence and exit code 2, before anything is
 
 - An unknown name, a wrong type or a value out of range: `epochs = 0: should be an integer from 1 to 100,000`.
 - A name that other tools use, such as `lr` or `val-split`, with the name here: `did you mean '--initial-lr'?`
-- A flag that cannot act on this run: `filters = 64 has no effect: it applies with model cnn`. If a parameter file
-  or a program sets such a parameter, the run prints the same sentence as a notice and goes on.
+- A flag that cannot act on this run: `filters = 64 has no effect: it applies with model cnn`. If a parameter
+  file or a program sets such a parameter, the run prints the same sentence as a notice and goes on.
 
-A switch needs no value: `--augment-flip` means `--augment-flip true`, and `--augment-flip false` turns off what a
-file turned on.
+A switch needs no value: `--augment-flip` means `--augment-flip true`, and `--augment-flip false` turns off
+what a file turned on.
 
 ## How parameters act
 

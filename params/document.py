@@ -18,22 +18,33 @@ INTRODUCTION = """\
 <!-- Written by `python -m params.document` from params/spec.py. Do not edit it by hand. -->
 
 A parameter changes the result of a run. It has one spelling everywhere: the flag `--batch-size`, the key
-`batch-size` in a TOML file and the column `batch-size` in Comet.
+`batch-size` in a TOML file and the column `batch-size` in Comet. `python train.py --help` lists all of them.
 
 A parameter file given with `--params FILE` overrides the defaults, and flags override both. `FILE` is a TOML
-file, or the name of one in `params/`: `python train.py --params mnist-cnn --epochs 3`. An unknown name, a
-wrong type or a value out of range ends the command with one sentence and exit code 2, before anything is
-written. `params/` holds `mnist-mlp` (the tutorial's values, which are the defaults), `mnist-cnn` and
-`fashion-cnn`; [speed](speed.md#recipes) has their results.
+file, or the name of one in `params/`: `python train.py --params mnist-cnn --epochs 3`. `params/` holds
+`mnist-mlp` (the tutorial's values, which are the defaults), `mnist-cnn` and `fashion-cnn`;
+[speed](speed.md#recipes) has their results.
+
+## Errors and notices
+
+Bad input ends the command with one sentence and exit code 2, before anything is written:
+
+- An unknown name, a wrong type or a value out of range: `epochs = 0: should be an integer from 1 to 100,000`.
+- A name that other tools use, such as `lr` or `val-split`, with the name here: `did you mean '--initial-lr'?`
+- A flag that cannot act on this run: `filters = 64 has no effect: it applies with model cnn`. If a parameter
+  file or a program sets such a parameter, the run prints the same sentence as a notice and goes on.
+
+A switch needs no value: `--augment-flip` means `--augment-flip true`, and `--augment-flip false` turns off
+what a file turned on.
+
+## How parameters act
 
 A run logs the parameters that apply to it and reads every one of them back from the experiment where it acts.
-A parameter that is logged but never read triggers a warning.
+A parameter that is logged but never read triggers a notice.
 
 The learning rate at a step is `initial-lr · decay-rate^(step / decay-steps)`, with every optimizer. With
 `compile = auto` an epoch is one XLA program for dense networks and on GPUs, and a graph for convolutions on a
 CPU; `off` is Keras' stock `fit`.
-
-`python train.py --help` prints the same list.
 """
 
 

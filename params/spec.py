@@ -145,7 +145,7 @@ class Params(BaseModel):
     ] = False
     allow_duplicates: Annotated[
         bool,
-        Field(description="let the same picture be in two parts or classes instead of stopping"),
+        Field(description="accept the same image in two parts or classes instead of stopping"),
         _OWN,
     ] = False
     validation: Annotated[
@@ -158,7 +158,7 @@ class Params(BaseModel):
         Synonyms(("val-split", "validation-split", "val-fraction")),
     ] = "test"
     split_seed: Annotated[
-        int, Field(ge=0, lt=2**31, description="seed of the split, apart from the run's seed"), _SPLIT
+        int, Field(ge=0, lt=2**31, description="seed of the split, independent of seed"), _SPLIT
     ] = 0
     # Model
     model: Annotated[
@@ -169,7 +169,7 @@ class Params(BaseModel):
     layer_1_size: Annotated[int, Field(ge=1, le=65536, description="units of the first layer"), _MLP] = 128
     layer_2_size: Annotated[int, Field(ge=1, le=65536, description="units of the second layer"), _MLP] = 128
     filters: Annotated[
-        int, Field(ge=1, le=1024, description="filters of the first convolution; later ones double it"), _CNN
+        int, Field(ge=1, le=1024, description="filters of the first convolution; later ones have more"), _CNN
     ] = 16
     dropout: Annotated[
         float,
@@ -182,17 +182,18 @@ class Params(BaseModel):
         Synonyms(("flip", "hflip")),
     ] = False
     augment_shift: Annotated[
-        float, Field(ge=0, le=0.5, description="in training, shift images by up to this part of their size")
+        float,
+        Field(ge=0, le=0.5, description="in training, shift images by up to this fraction of their size"),
     ] = 0.0
     augment_rotation: Annotated[
         float,
-        Field(ge=0, le=180, description="in training, turn images by up to so many degrees"),
+        Field(ge=0, le=180, description="in training, turn images by up to this many degrees"),
         Synonyms(("rotation", "rotate")),
     ] = 0.0
     # Training
     batch_size: Annotated[
         int,
-        Field(ge=1, le=1_000_000, description="examples a step"),
+        Field(ge=1, le=1_000_000, description="examples in each step"),
         Synonyms(("batch", "bs", "b", "batchsize")),
     ] = 128
     epochs: Annotated[
@@ -202,7 +203,7 @@ class Params(BaseModel):
     ] = 50
     optimizer: Annotated[
         Literal["adamax", "adam", "rmsprop", "sgd"],
-        Field(description="the update rule"),
+        Field(description="optimizer"),
         Synonyms(("opt", "optim")),
     ] = "adamax"
     initial_lr: Annotated[
@@ -212,20 +213,22 @@ class Params(BaseModel):
     ] = 0.01
     decay_steps: Annotated[
         int,
-        Field(ge=1, le=1_000_000_000, description="steps in which the rate decays once"),
+        Field(ge=1, le=1_000_000_000, description="steps after which the learning rate has decayed once"),
         Synonyms(("lr-decay-steps", "step-size")),
     ] = 2000
     decay_rate: Annotated[
-        float, Field(gt=0, le=1, description="factor of one decay"), Synonyms(("lr-decay", "gamma"))
+        float,
+        Field(gt=0, le=1, description="factor by which the learning rate decays"),
+        Synonyms(("lr-decay", "gamma")),
     ] = 0.9
     label_smoothing: Annotated[
         float,
-        Field(ge=0, lt=1, description="part of each target spread over all classes; val_loss has it, too"),
+        Field(ge=0, lt=1, description="part of each target to spread over all classes; val_loss includes it"),
         Synonyms(("smoothing",)),
     ] = 0.0
     class_weights: Annotated[
         Literal["none", "balanced"],
-        Field(description="weight of an example in training: 1, or the rarer its class the more"),
+        Field(description="`balanced` gives examples of rarer classes more weight in training"),
         Synonyms(("class-weight",)),
     ] = "none"
     early_stopping: Annotated[
@@ -233,7 +236,7 @@ class Params(BaseModel):
     ] = False
     patience: Annotated[
         int,
-        Field(ge=0, le=100_000, description="epochs without a lower val_loss"),
+        Field(ge=0, le=100_000, description="epochs without a lower val_loss before stopping"),
         _STOPPING,
         Synonyms(("early-stopping-patience",)),
     ] = 5
@@ -242,19 +245,21 @@ class Params(BaseModel):
     ] = "stop"
     seed: Annotated[
         int,
-        Field(ge=0, lt=2**31, description="seed of weights, order and dropout"),
+        Field(
+            ge=0, lt=2**31, description="seed of first weights, order of examples, dropout and augmentation"
+        ),
         Synonyms(("random-seed", "random-state", "rng")),
     ] = 0
     compile: Annotated[
         Literal["auto", "xla", "graph", "off"],
-        Field(description="an epoch as one program: by XLA, as a graph, or not at all (plain fit)"),
+        Field(description="compile each epoch as one program: by XLA, as a graph, or not at all (plain fit)"),
         Synonyms(("jit", "jit-compile", "xla")),
     ] = "auto"
     # Result
     model_file: Annotated[
         str,
         BeforeValidator(_check_model_file),
-        Field(description="name of the saved model: .h5 or .keras"),
+        Field(description="file name of the saved model"),
         Synonyms(("model-name", "output-file")),
     ] = "tf-mnist-comet.h5"
 

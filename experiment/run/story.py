@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiment.comet import tracker as tracking
-from experiment.data import arrays as data
 from experiment.data import image as images
 from experiment.data import image_folder, image_report
+from experiment.data.arrays import Arrays, StoredImages, check_arrays
+from experiment.data.named_sets import load_arrays
+from experiment.data.splits import check_repeats, split_arrays, splits_by_chance
 from experiment.errors import UserError
 from experiment.rerun import differences as rerun
 from experiment.rerun import verdict
@@ -46,7 +48,7 @@ def train_and_evaluate(
     params: Params,
     *,
     build_model: ModelBuilder | None = None,
-    dataset: Mapping[str, np.ndarray] | data.Arrays | None = None,
+    dataset: Mapping[str, np.ndarray] | Arrays | None = None,
     options: Options | None = None,
     resume: rundir.RunDirectory | None = None,
     original: Original | None = None,
@@ -60,7 +62,7 @@ def train_and_evaluate(
             [N, classes]; one that is compiled or returns probabilities is refused. By default the one that
             the parameter ``model`` names.
         dataset: arrays in Keras' layout: x_train, x_test uint8 [N, H, W] or [N, H, W, C], C 1 or 3, y_train,
-            y_test integers [N], perhaps x_val and y_val, or a set that ``data.load_arrays`` read. By default
+            y_test integers [N], perhaps x_val and y_val, or a set that ``load_arrays`` read. By default
             the set that the parameter ``dataset`` names.
         options: where the run lies, its name, its tracking.
         resume: a run to go on with from its last checkpoint, under its own key and parameters.
@@ -84,7 +86,7 @@ def train_and_evaluate(
     arrays, inspection = open_set(params, dataset, console)
     source, params = params.dataset, resolve(params, arrays)
     values = params.applicable()
-    if not data.splits_by_chance(arrays, params.validation):
+    if not splits_by_chance(arrays, params.validation):
         values.pop("split-seed", None)
     _refuse_without_effect(params, values, options)
     if options.memory_gb and "memory-gb" in options.typed and not inspection:
@@ -94,11 +96,11 @@ def train_and_evaluate(
     if not (resume or original or options.trial):  # those have parameters that others chose
         for sentence in without_effect(params, values).values():
             console.notice(sentence)
-    data.check_repeats(arrays, values.__getitem__)
+    check_repeats(arrays, values.__getitem__)
     if not options.trial:  # a sweep says it once
         for notice in arrays.notices:
             console.notice(notice)
-    split = data.split_arrays(arrays, values.__getitem__)
+    split = split_arrays(arrays, values.__getitem__)
     if inspection:
         console.say(image_report.describe_split(inspection, split))
     facts = provenance.describe_run(secrets, console.notice) | {"dataset": record.data_facts(split, source)}
@@ -143,10 +145,10 @@ def train_and_evaluate(
 
         if inspection:
             arrays = image_folder.load_images(inspection, get_parameter, memory.budget(options.memory_gb))
-            if isinstance(arrays.train.images, data.StoredImages):
+            if isinstance(arrays.train.images, StoredImages):
                 console.notice(STREAMED)
-        data.check_repeats(arrays, get_parameter)
-        split = data.split_arrays(arrays, get_parameter)
+        check_repeats(arrays, get_parameter)
+        split = split_arrays(arrays, get_parameter)
         classes, image_shape = len(split.class_names), split.train.images.shape[1:]
         keras.utils.set_random_seed(get_parameter("seed"))
         model = (build_model or models.build_model)(get_parameter, image_shape, classes)
@@ -220,18 +222,18 @@ def _refuse_without_effect(params: Params, applying: Container[str], options: Op
 
 
 def open_set(
-    params: Params, dataset: Mapping[str, np.ndarray] | data.Arrays | None, console: Console
-) -> tuple[data.Arrays, image_folder.Inspection | None]:
+    params: Params, dataset: Mapping[str, np.ndarray] | Arrays | None, console: Console
+) -> tuple[Arrays, image_folder.Inspection | None]:
     """Return a set's arrays, and what was found in it where it is a folder of pictures.
 
     Those stay on disk here; the run itself loads them, by the parameters that its experiment has.
     """
-    if isinstance(dataset, data.Arrays):
+    if isinstance(dataset, Arrays):
         return dataset, None
     if dataset is not None:
-        return data.check_arrays("arrays", dataset), None
+        return check_arrays("arrays", dataset), None
     if not image_folder.is_image_folder(params.dataset):
-        return data.load_arrays(params.dataset), None
+        return load_arrays(params.dataset), None
     with console.counting() as progress:
         inspection = image_folder.inspect_folder(
             Path(params.dataset), params.image_size, params.channels, progress
@@ -241,7 +243,7 @@ def open_set(
     return image_folder.load_images(inspection, values.__getitem__, memory=0), inspection
 
 
-def resolve(params: Params, arrays: data.Arrays) -> Params:
+def resolve(params: Params, arrays: Arrays) -> Params:
     """Put what a set turned out to be in the place of what was asked for: its name, its validation/."""
     own = arrays.validation is not None and "validation" not in params.model_fields_set
     return params.model_copy(update={"dataset": arrays.name} | ({"validation": "folder"} if own else {}))

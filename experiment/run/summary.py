@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiment.comet import tracker as tracking
-from experiment.data.arrays import Dataset
 from experiment.data.image import FULL_DEPTH
+from experiment.data.splits import Dataset
 from experiment.evaluation import calibration
 from experiment.rerun import verdict
 from experiment.run import figures, provenance

@@ -14,8 +14,9 @@ from experiment.comet import tracker as tracking
 from experiment.commands.list_show import read_records
 from experiment.compare import comparison as compare
 from experiment.compare.report import page as report
-from experiment.data import arrays as data
 from experiment.data import image_folder
+from experiment.data.arrays import Arrays
+from experiment.data.splits import check_repeats, split_arrays
 from experiment.errors import UserError
 from experiment.run.story import open_set, resolve
 from experiment.store.directory import write_json
@@ -24,8 +25,9 @@ from experiment.sweep.file import read_sweep
 from experiment.sweep.plan import Plan
 from experiment.sweep.points import EPOCH_METRICS, Sweep, applying, points
 from experiment.system.console import Console
+from params.conditions import is_folder_of_pictures
 from params.load import without_effect
-from params.spec import Params, is_folder_of_pictures
+from params.spec import Params
 
 # Read when Ray is imported or started: it reports nothing to anyone, writes no second record of the runs,
 # leaves signals to us, keeps its logs small, and its workers are no nicer than any other run.
@@ -175,7 +177,7 @@ def _locate(base: Params) -> Params:
     return base.model_copy(update={"dataset": f"{Path(path).absolute()}{slash}"})
 
 
-def _load(base: Params, settings: Settings) -> tuple[Params, str, data.Arrays | None]:
+def _load(base: Params, settings: Settings) -> tuple[Params, str, Arrays | None]:
     """Check the data; return the parameters with what it calls for, its fingerprint, and arrays to share.
 
     There are no arrays of pictures: their size may vary, so each run takes them from the cache on disk.
@@ -185,8 +187,8 @@ def _load(base: Params, settings: Settings) -> tuple[Params, str, data.Arrays | 
     for notice in arrays.notices:
         console.notice(notice)
     named = resolve(base, arrays)
-    data.check_repeats(arrays, named.applicable().__getitem__)
-    data.split_arrays(arrays, named.applicable().__getitem__)
+    check_repeats(arrays, named.applicable().__getitem__)
+    split_arrays(arrays, named.applicable().__getitem__)
     found = {"dataset": named.dataset} if base.dataset == "auto" else {}
     base = base.model_copy(update={"validation": named.validation, **found})
     return base, arrays.fingerprint, None if inspection else arrays

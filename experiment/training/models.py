@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import layers
 
-GetParameter = Callable[[str], Any]
+from params.spec import GetParameter
+
 ModelBuilder = Callable[[GetParameter, tuple[int, int, int], int], keras.Model]
 
 # A convolutional network halves its images until they are at most so wide, and widens to so many times.

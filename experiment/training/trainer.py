@@ -12,14 +12,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from experiment.data.arrays import Dataset, Examples, StoredImages
+from experiment.data.arrays import Examples, StoredImages
+from experiment.data.splits import Dataset
 from experiment.system import machine as memory
 from experiment.training import compiled_epoch
 from experiment.training.batches import input_shape, pixels_of
 from experiment.training.compiled_epoch import OFF
 from experiment.training.normalization import PopulationStatistics
+from params.spec import GetParameter
 
-GetParameter = Callable[[str], Any]
 OnStepLosses = Callable[[int, np.ndarray], None]
 EVALUATION_BATCH = 1000
 

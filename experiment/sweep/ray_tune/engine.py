@@ -19,7 +19,7 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from experiment.comet import tracker as tracking
-from experiment.data import arrays as data
+from experiment.data.arrays import Arrays
 from experiment.errors import UserError
 from experiment.run import provenance
 from experiment.sweep.outcomes import Outcome
@@ -29,7 +29,7 @@ from experiment.sweep.ray_tune.search import Asha, BayesSearch
 from experiment.sweep.ray_tune.worker import Session, TrialRunner
 from experiment.sweep.trial import Trial
 from experiment.system import machine
-from params.spec import is_folder_of_pictures
+from params.conditions import is_folder_of_pictures
 
 if TYPE_CHECKING:
     from experiment.sweep.sweep import Settings
@@ -41,7 +41,7 @@ TRIALS_A_PROCESS = 10
 _SHORT = Path("/tmp") if os.access("/tmp", os.W_OK) else Path(tempfile.gettempdir())
 
 
-def run(plan: Plan, arrays: data.Arrays | None, settings: Settings) -> None:
+def run(plan: Plan, arrays: Arrays | None, settings: Settings) -> None:
     """Run the trials that have not ended yet; what comes of them is in their run directories.
 
     Raises:
@@ -122,7 +122,7 @@ class _WhenTold(tune.Stopper):
 
 
 @contextlib.contextmanager
-def _ray(settings: Settings, arrays: data.Arrays | None) -> Iterator[None]:
+def _ray(settings: Settings, arrays: Arrays | None) -> Iterator[None]:
     """Connect to a cluster, or start Ray on this machine and leave nothing of it behind."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

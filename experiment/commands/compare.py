@@ -8,10 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiment.commands.list_show import read_runs
 from experiment.errors import UserError
 from experiment.store.directory import DamagedFile, RunRecord
-from experiment.store.find import Runs
+from experiment.store.find import Runs, read_runs
 from experiment.system import streams
 from experiment.system.environment import read_environment
 

@@ -6,14 +6,12 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from experiment.errors import UserError
 from experiment.store.curves import results_of
 from experiment.store.directory import RUNNING, RunDirectory, RunRecord, plain_json, read_record
-from experiment.store.find import find_run, list_runs
+from experiment.store.find import find_run, read_runs
 from experiment.system import streams
 from experiment.system.text_table import format_table, printable
 
@@ -35,23 +33,6 @@ def list_command(options: argparse.Namespace) -> int:
     else:
         print(format_table([(*_HEADER, "name, changes"), *map(_cells, rows)]))
     return 0
-
-
-def read_runs(runs: Path) -> tuple[list[RunRecord], list[str]]:
-    """Read all runs in a folder, the oldest first; of those that cannot be read, a sentence each."""
-    records, problems = read_records(list_runs(runs))
-    return sorted(records, key=lambda record: record.run.get("started") or 0), problems
-
-
-def read_records(paths: Iterable[Path]) -> tuple[list[RunRecord], list[str]]:
-    """Read run directories in their order; of those that cannot be read, return a sentence each."""
-    records, problems = [], []
-    for path in paths:
-        try:
-            records.append(read_record(path))
-        except UserError as error:
-            problems.append(f"left out: {error}")
-    return records, problems
 
 
 def show_command(options: argparse.Namespace) -> int:

@@ -6,11 +6,11 @@ import bisect
 import contextlib
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from experiment.errors import UserError
-from experiment.store.directory import KEY, RUNNING, RunDirectory, read_run
+from experiment.store.directory import KEY, RUNNING, RunDirectory, RunRecord, read_record, read_run
 
 
 class Runs:
@@ -84,6 +84,23 @@ def list_runs(runs: Path) -> list[Path]:
             return sorted(Path(entry) for entry in entries if os.path.exists(f"{entry.path}/run.json"))
     except OSError as error:
         raise UserError(f"runs = '{runs}' cannot be read: {error.strerror}") from None
+
+
+def read_runs(runs: Path) -> tuple[list[RunRecord], list[str]]:
+    """Read all runs in a folder, the oldest first; of those that cannot be read, a sentence each."""
+    records, problems = read_records(list_runs(runs))
+    return sorted(records, key=lambda record: record.run.get("started") or 0), problems
+
+
+def read_records(paths: Iterable[Path]) -> tuple[list[RunRecord], list[str]]:
+    """Read run directories in their order; of those that cannot be read, return a sentence each."""
+    records, problems = [], []
+    for path in paths:
+        try:
+            records.append(read_record(path))
+        except UserError as error:
+            problems.append(f"left out: {error}")
+    return records, problems
 
 
 def waiting_runs(runs: Path) -> list[RunDirectory]:

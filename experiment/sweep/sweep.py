@@ -5,25 +5,25 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
-import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from experiment.comet import tracker as tracking
-from experiment.commands.list_show import read_records
-from experiment.compare import comparison as compare
-from experiment.compare.report import page as report
+from experiment.comet import tracker
+from experiment.compare.comparison import compare_runs
+from experiment.compare.report import page
 from experiment.data import image_folder
 from experiment.data.arrays import Arrays
 from experiment.data.splits import check_repeats, split_arrays
 from experiment.errors import UserError
 from experiment.run.story import open_set, resolve
 from experiment.store.directory import write_json
-from experiment.sweep import ranking as sweep_ranking
+from experiment.store.find import read_records
+from experiment.sweep import ranking
 from experiment.sweep.file import read_sweep
 from experiment.sweep.plan import Plan
 from experiment.sweep.points import EPOCH_METRICS, Sweep, applying, points
+from experiment.sweep.settings import Settings
 from experiment.system.console import Console
 from params.conditions import is_folder_of_pictures
 from params.load import without_effect
@@ -49,38 +49,6 @@ _QUIET = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How a sweep runs; nothing of it changes a trial's result but ``scheduler``, which may shorten it.
-
-    Attributes:
-        runs: the folder of run directories; on a cluster, one that all machines share.
-        repeats: runs of each point, each with the next seed; None for what the file says.
-        workers: trials side by side; None for as many as there are processor cores, or GPUs.
-        scheduler: ``asha`` to end hopeless trials early.
-        address: of a running Ray cluster; None for this machine.
-        memory_gb: GB that a folder's pictures may take in each worker; None for an equal part of half of the
-            machine's.
-        stop: set to end the sweep in order.
-        typed: names of the parameters and options that a person typed: one without effect is refused; of
-            other parameters that have none, a notice tells.
-    """
-
-    runs: Path
-    mode: str = tracking.AUTO
-    tags: Sequence[str] = ()
-    workspace: str | None = None
-    project: str | None = None
-    repeats: int | None = None
-    workers: int | None = None
-    scheduler: str | None = None
-    address: str | None = None
-    memory_gb: float | None = None
-    quiet: bool = False
-    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
-    typed: Collection[str] = ()
-
-
 def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
     """Run what is left of a sweep; return what came of it: id, counts, ranking, best, how to run it again.
 
@@ -101,7 +69,7 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
     base, fingerprint, arrays = _load(base, settings)
     for notice in _check_given(given, sweep, applying(sweep, base), settings):
         Console().notice(notice)
-    settings = dataclasses.replace(settings, mode=tracking.resolve_mode(settings.mode))
+    settings = dataclasses.replace(settings, mode=tracker.resolve_mode(settings.mode))
     plan = Plan(sweep, base, fingerprint, settings.runs.absolute(), repeats, settings.scheduler)
     with plan.exclusive():
         if sweep.algorithm != "bayes":
@@ -109,10 +77,10 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
         plan.save()
         if not plan.is_settled():
             os.environ.update(_QUIET)
-            from experiment.sweep.ray_tune import engine as sweep_engine
+            from experiment.sweep.ray_tune import engine
 
-            sweep_engine.run(plan, arrays, settings)
-        summary = sweep_ranking.summarize(plan)
+            engine.run(plan, arrays, settings)
+        summary = ranking.summarize(plan)
         summary["comparison"] = _write_comparison(plan, summary)
         write_json(plan.folder / "ranking.json", summary)
     return summary
@@ -124,15 +92,15 @@ def _write_comparison(plan: Plan, summary: dict[str, Any]) -> str | None:
     A run of which a file is damaged is left out, and that is among the summary's errors.
     """
     keys = [key for row in summary["ranking"] if row["score"] is not None for key in row["keys"]]
-    page = plan.folder / "comparison.html"
+    path = plan.folder / "comparison.html"
     try:
-        report.check_installed()
+        page.check_installed()
         records, problems = read_records(plan.runs / key for key in keys)
         summary["errors"] += problems
-        report.write_report(compare.compare_runs(records, metric=plan.sweep.spec.metric), page)
+        page.write_report(compare_runs(records, metric=plan.sweep.spec.metric), path)
     except UserError:
         return None
-    return str(page)
+    return str(path)
 
 
 def _check(sweep: Sweep, base: Params, repeats: int, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Compile, fit and evaluate a Keras classifier over arrays in memory."""
+"""Compile, fit and evaluate a Keras classifier over arrays in machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from experiment.data.arrays import Examples, StoredImages
 from experiment.data.splits import Dataset
-from experiment.system import machine as memory
+from experiment.system import machine
 from experiment.training import compiled_epoch
 from experiment.training.batches import input_shape, pixels_of
 from experiment.training.compiled_epoch import OFF
@@ -109,7 +109,7 @@ def fit(
             callbacks += (
                 [_StepLosses(on_step_losses, batch_size, len(dataset.train))] if on_step_losses else []
             )
-        with memory.without_old_garbage():
+        with machine.without_old_garbage():
             history = model.fit(
                 training,
                 epochs=get_parameter("epochs"),

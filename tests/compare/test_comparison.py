@@ -12,13 +12,12 @@ import pytest
 
 from experiment import __main__ as command_line
 from experiment.comet import tracker as tracking
-from experiment.commands.list_show import read_runs
 from experiment.compare.answers import verdict_text
 from experiment.compare.comparison import compare_runs, load_run
 from experiment.compare.tables import as_json, as_text
 from experiment.store.archive_reader import read_archive
 from experiment.store.directory import read_record
-from experiment.store.find import Runs
+from experiment.store.find import Runs, read_runs
 from tests.conftest import run_python
 from tests.support.made_runs import make_run, with_mistakes
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from experiment import __main__ as command_line
-from experiment.commands.list_show import read_runs
 from experiment.compare.comparison import compare_runs
 from experiment.compare.report import page as report
+from experiment.store.find import read_runs
 from tests.support.made_runs import LABELS, made_record, make_run, seeds, with_mistakes
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

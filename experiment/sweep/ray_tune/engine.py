@@ -12,13 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from experiment.comet import tracker as tracking
+from experiment.comet import tracker
 from experiment.data.arrays import Arrays
 from experiment.errors import UserError
 from experiment.run import provenance
@@ -27,12 +27,10 @@ from experiment.sweep.plan import Plan
 from experiment.sweep.ray_tune.progress import Progress
 from experiment.sweep.ray_tune.search import Asha, BayesSearch
 from experiment.sweep.ray_tune.worker import Session, TrialRunner
+from experiment.sweep.settings import Settings
 from experiment.sweep.trial import Trial
 from experiment.system import machine
 from params.conditions import is_folder_of_pictures
-
-if TYPE_CHECKING:
-    from experiment.sweep.sweep import Settings
 
 OBJECT_STORE_BYTES = 128 << 20
 SCRATCH = "keras-sweep"
@@ -204,7 +202,7 @@ def _check_machines(plan: Plan, session: Session) -> None:
             return f"does not see {file}: --runs must be a folder that all machines share"
         if pictures and not Path(pictures).is_dir():
             return f"does not see {pictures}: all machines must share the folder of pictures"
-        if mode == tracking.ONLINE and not tracking.api_key():
+        if mode == tracker.ONLINE and not tracker.api_key():
             return "has no Comet API key: set COMET_API_KEY there, or take --mode offline"
         return None
 

@@ -6,91 +6,17 @@ parameter has one spelling everywhere, the one with hyphens: TOML key = flag = c
 
 from __future__ import annotations
 
-import dataclasses
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from experiment.errors import UserError
+from params.checks import check_channels, check_model_file, check_validation
+from params.conditions import CNN, MLP, OWN, PICTURES, SPLIT, STOPPING, Synonyms, When
 from params.words import did_you_mean, sentence
 
-
-@dataclasses.dataclass(frozen=True)
-class When:
-    """Says when a parameter applies; one that doesn't apply is neither logged nor read.
-
-    ``of_data`` says that this is not known before the data set was opened.
-    """
-
-    text: str
-    applies: Callable[[Params], bool]
-    of_data: bool = False
-
-
-class Synonyms(tuple[str, ...]):
-    """What a parameter is called elsewhere: not understood here, but answered with its name here."""
-
-    __slots__ = ()
-
-
-def _check_validation(value: object) -> object:
-    """Accept 'test', 'folder' or a fraction strictly between 0 and 1, as a number or as its text."""
-    if value in ("test", "folder"):
-        return value
-    try:
-        if isinstance(value, (int, float, str)) and not isinstance(value, bool) and 0 < float(value) < 1:
-            return float(value)
-    except (ValueError, OverflowError):
-        pass
-    raise ValueError(
-        "should be 'test' or a fraction of the training set between 0 and 1, such as 0.1, or 'folder'"
-    )
-
-
-def _check_channels(value: object) -> object:
-    """Accept 1 or 3."""
-    if value in (1, 3) and not isinstance(value, bool):
-        return value
-    raise ValueError("should be 1 or 3")
-
-
-def _check_model_file(value: object) -> object:
-    """Accept a bare file name that ends in .h5 or .keras, short enough for one that is written beside it."""
-    if (
-        isinstance(value, str)
-        and re.fullmatch(r"[^/\\\0]+\.(h5|keras)", value)
-        and len(value.encode()) <= 200
-    ):
-        return value
-    raise ValueError("should be a file name without a folder, of 200 bytes at most, ending in .h5 or .keras")
-
-
-_MLP = When("model mlp", lambda params: params.model == "mlp")
-_CNN = When("model cnn", lambda params: params.model == "cnn")
-_STOPPING = When("early-stopping", lambda params: params.early_stopping)
-_PICTURES = When("a folder of pictures", lambda params: is_folder_of_pictures(params.dataset), of_data=True)
-NAMED_SETS = ("auto", "mnist", "fashion-mnist", "mnist-5k")
-_OWN = When(
-    "a folder of pictures, or arrays of your own",
-    lambda params: params.dataset not in NAMED_SETS,
-    of_data=True,
-)
-_SPLIT = When(
-    "a validation fraction, dataset mnist-5k, or a folder of pictures without test/",
-    lambda params: (
-        params.validation not in ("test", "folder")
-        or params.dataset == "mnist-5k"
-        or is_folder_of_pictures(params.dataset)
-    ),
-    of_data=True,
-)
-
-
-def is_folder_of_pictures(dataset: str) -> bool:
-    """Tell whether a dataset's logged name is that of a folder of pictures: they alone end in a slash."""
-    return dataset.endswith("/")
+GetParameter = Callable[[str], Any]  # from a name with hyphens to the value that the experiment has
 
 
 def parameter_name(field: str) -> str:
@@ -134,23 +60,23 @@ class Params(BaseModel):
     image_size: Annotated[
         int,
         Field(ge=4, le=1024, description="height and width that pictures are resized to"),
-        _PICTURES,
+        PICTURES,
         Synonyms(("img-size", "imgsz", "input-size", "resolution")),
     ] = 64
     channels: Annotated[
-        int, Field(description="1 for grey, 3 for colour"), BeforeValidator(_check_channels), _PICTURES
+        int, Field(description="1 for grey, 3 for colour"), BeforeValidator(check_channels), PICTURES
     ] = 3
     skip_bad: Annotated[
-        bool, Field(description="leave out files that cannot be read instead of stopping"), _PICTURES
+        bool, Field(description="leave out files that cannot be read instead of stopping"), PICTURES
     ] = False
     allow_duplicates: Annotated[
         bool,
         Field(description="accept the same image in two parts or classes instead of stopping"),
-        _OWN,
+        OWN,
     ] = False
     validation: Annotated[
         Literal["test", "folder"] | float,
-        BeforeValidator(_check_validation),
+        BeforeValidator(check_validation),
         Field(
             description="what each epoch is validated on: test, a fraction of the training set, or folder: "
             "the set's own, in validation/ or x_val and y_val (the default where there is one)"
@@ -158,7 +84,7 @@ class Params(BaseModel):
         Synonyms(("val-split", "validation-split", "val-fraction")),
     ] = "test"
     split_seed: Annotated[
-        int, Field(ge=0, lt=2**31, description="seed of the split, independent of seed"), _SPLIT
+        int, Field(ge=0, lt=2**31, description="seed of the split, independent of seed"), SPLIT
     ] = 0
     # Model
     model: Annotated[
@@ -166,10 +92,10 @@ class Params(BaseModel):
         Field(description="the network"),
         Synonyms(("arch", "architecture", "network", "net")),
     ] = "mlp"
-    layer_1_size: Annotated[int, Field(ge=1, le=65536, description="units of the first layer"), _MLP] = 128
-    layer_2_size: Annotated[int, Field(ge=1, le=65536, description="units of the second layer"), _MLP] = 128
+    layer_1_size: Annotated[int, Field(ge=1, le=65536, description="units of the first layer"), MLP] = 128
+    layer_2_size: Annotated[int, Field(ge=1, le=65536, description="units of the second layer"), MLP] = 128
     filters: Annotated[
-        int, Field(ge=1, le=1024, description="filters of the first convolution; later ones have more"), _CNN
+        int, Field(ge=1, le=1024, description="filters of the first convolution; later ones have more"), CNN
     ] = 16
     dropout: Annotated[
         float,
@@ -237,7 +163,7 @@ class Params(BaseModel):
     patience: Annotated[
         int,
         Field(ge=0, le=100_000, description="epochs without a lower val_loss before stopping"),
-        _STOPPING,
+        STOPPING,
         Synonyms(("early-stopping-patience",)),
     ] = 5
     on_nan: Annotated[
@@ -258,7 +184,7 @@ class Params(BaseModel):
     # Result
     model_file: Annotated[
         str,
-        BeforeValidator(_check_model_file),
+        BeforeValidator(check_model_file),
         Field(description="file name of the saved model"),
         Synonyms(("model-name", "output-file")),
     ] = "tf-mnist-comet.h5"

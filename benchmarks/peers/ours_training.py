@@ -11,13 +11,13 @@ import itertools
 import keras
 
 from benchmarks.peers.report import report
-from experiment.data import arrays as data
+from experiment.data.named_sets import load_arrays
 from experiment.training import compiled_epoch, models, trainer
 from params.spec import Params
 
 path, epochs = sys.argv[1], int(sys.argv[2])
 get_parameter = Params().model_dump(by_alias=True).__getitem__
-arrays = data.load_arrays(path)
+arrays = load_arrays(path)
 keras.utils.set_random_seed(0)
 model = models.build_model(get_parameter, arrays.train.images.shape[1:], 10)
 trainer.compile_model(model, get_parameter)

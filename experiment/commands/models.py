@@ -26,7 +26,7 @@ def inspect_arguments(parser: argparse.ArgumentParser) -> None:
 def inspect_command(options: argparse.Namespace) -> int:
     """Say what a folder of pictures or a set of arrays holds and what is wrong with it, without training."""
     from experiment.data import array_report, image_folder, image_report
-    from experiment.data import arrays as data
+    from experiment.data.splits import split_arrays
     from params.load import load_params
 
     if array_report.is_array_set(options.folder):
@@ -45,7 +45,7 @@ def inspect_command(options: argparse.Namespace) -> int:
         arrays = image_folder.load_images(inspection, values.__getitem__, memory=0)
         values["validation"] = "folder" if arrays.validation else "test"
         try:
-            split = data.split_arrays(arrays, values.__getitem__)
+            split = split_arrays(arrays, values.__getitem__)
         except UserError as error:
             wrong = [str(error)]
     if options.json:

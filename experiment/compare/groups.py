@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiment.evaluation import significance as statistics
+from experiment.evaluation import significance
 from experiment.store.record import FINISHED, RunRecord
 from experiment.system.text_table import printable
 
@@ -143,7 +143,7 @@ def group_runs(
     for label, chosen in zip(labels, members_of, strict=True):
         values = [value for _, value in chosen]
         runs = [record for record, _ in chosen]
-        groups.append(Group(label, runs, values, *statistics.mean_interval(values)))
+        groups.append(Group(label, runs, values, *significance.mean_interval(values)))
     return groups, warnings
 
 

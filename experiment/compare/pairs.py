@@ -10,7 +10,7 @@ from typing import Any
 from experiment.compare.directions import lower_is_better
 from experiment.compare.groups import Group, by_test_set, label_of, test_set_of
 from experiment.errors import UserError
-from experiment.evaluation import significance as statistics
+from experiment.evaluation import significance
 from experiment.store.predictions import Predictions
 from experiment.store.record import RunRecord
 
@@ -65,10 +65,10 @@ def welch_verdicts(groups: Sequence[Group], leader: Group | None, metric: str) -
     pairs = [pair for pair in _pairs(groups, leader) if max(len(group.values) for group in pair) > 1]
     reasons = [_why_untested(first, second) for first, second in pairs]
     tested = [
-        None if reason else statistics.welch(first.values, second.values)
+        None if reason else significance.welch(first.values, second.values)
         for (first, second), reason in zip(pairs, reasons, strict=True)
     ]
-    adjusted = iter(statistics.holm([each.p for each in tested if each]))
+    adjusted = iter(significance.holm([each.p for each in tested if each]))
     verdicts = []
     for (first, second), reason, each in zip(pairs, reasons, tested, strict=True):
         if each is None:
@@ -110,10 +110,10 @@ def mcnemar_verdicts(groups: Sequence[Group]) -> list[Verdict]:
     right = {record.key: _predictions_or_reason(record) for pair in pairs for record in pair}
     reasons = [_why_incomparable(first, second, right) for first, second in pairs]
     tested = [
-        None if reason else statistics.mcnemar(_right(right[first.key]), _right(right[second.key]))
+        None if reason else significance.mcnemar(_right(right[first.key]), _right(right[second.key]))
         for (first, second), reason in zip(pairs, reasons, strict=True)
     ]
-    adjusted = iter(statistics.holm([each[2] for each in tested if each]))
+    adjusted = iter(significance.holm([each[2] for each in tested if each]))
     verdicts, untested = [], []
     for (first, second), reason, each in zip(pairs, reasons, tested, strict=True):
         if each is None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from experiment.data.array_files import is_idx_folder
-from experiment.data.arrays import DATASETS, Arrays, load_arrays
+from experiment.data.arrays import Arrays
+from experiment.data.named_sets import DATASETS, load_arrays
 from experiment.errors import UserError
 from experiment.system import streams
 

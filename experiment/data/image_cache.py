@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import PIL
 
-from experiment.data import image as images
+from experiment.data import image
 from experiment.errors import UserError
 from experiment.store.files import sync_folder
 from experiment.system import machine
@@ -55,7 +55,7 @@ def hash_files(paths: Iterable[Path], progress: Progress) -> list[tuple[str | No
 
     def read(path: Path) -> tuple[str | None, str]:
         try:
-            return hashlib.sha256(images.read_bytes(path)).hexdigest(), ""
+            return hashlib.sha256(image.read_bytes(path)).hexdigest(), ""
         except UserError as error:
             return None, str(error)
 
@@ -86,14 +86,14 @@ def decode(
     """
     files = dict(sorted(files.items()))
     shape = (len(files), height, width, channels)
-    decoded = _decode(files, shape, images.FULL_DEPTH, progress)
-    depth = max((facts["depth"] for facts in decoded.facts.values()), default=0) or images.FULL_DEPTH
-    return decoded if depth == images.FULL_DEPTH else _decode(files, shape, depth, progress)
+    decoded = _decode(files, shape, image.FULL_DEPTH, progress)
+    depth = max((facts["depth"] for facts in decoded.facts.values()), default=0) or image.FULL_DEPTH
+    return decoded if depth == image.FULL_DEPTH else _decode(files, shape, depth, progress)
 
 
 def _decode(files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progress: Progress) -> Decoded:
     """Decode files, in order of their contents, by one depth, or take them from the cache."""
-    settings = [images.DECODER, PIL.__version__, *shape[1:], depth]
+    settings = [image.DECODER, PIL.__version__, *shape[1:], depth]
     key = hashlib.sha256(json.dumps([settings, list(files)]).encode()).hexdigest()
     place = cache_folder() / key
     if (decoded := _read(place, shape, depth)) is not None:
@@ -128,20 +128,20 @@ def _write(
     empty = bytes(height * width * channels)
     index = []
 
-    def read(item: tuple[str, Path]) -> images.Picture | str:
+    def read(item: tuple[str, Path]) -> image.Picture | str:
         content, path = item
         try:
-            data = images.read_bytes(path)
+            data = image.read_bytes(path)
             if hashlib.sha256(data).hexdigest() != content:
                 return "it changed while it was read"
-            return images.read_image(data, height, width, channels, depth)
+            return image.read_image(data, height, width, channels, depth)
         except UserError as error:
             return str(error)
 
     with (folder / "pixels.npy").open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        with images.without_warnings():
+        with image.without_warnings():
             results = _in_parallel("decoding", read, list(files.items()), progress)
             for content, picture in zip(files, results, strict=True):
                 if isinstance(picture, str):
@@ -155,12 +155,12 @@ def _write(
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _facts(picture: images.Picture) -> dict[str, Any]:
+def _facts(picture: image.Picture) -> dict[str, Any]:
     names = ("format", "mode", "width", "height", "depth")
     return {
         **{name: getattr(picture, name) for name in names},
         "pixels": hashlib.sha256(picture.pixels.tobytes()).hexdigest(),
-        "constant": images.is_constant(picture.pixels),
+        "constant": image.is_constant(picture.pixels),
     }
 
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from experiment.data import image_cache, image_checks
 from experiment.data.array_files import is_idx_folder
-from experiment.data.arrays import DATASETS, Arrays, Examples, StoredImages, load_arrays
+from experiment.data.arrays import Arrays, Examples, StoredImages
 from experiment.data.image_checks import File
 from experiment.data.image_layout import PARTS, Fault, Layout, find_layout
 from experiment.data.image_walk import look, unlisted
+from experiment.data.named_sets import DATASETS, load_arrays
 from experiment.errors import UserError
 from experiment.system.names import printable
 

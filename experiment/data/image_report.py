@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from experiment.data.arrays import Dataset
 from experiment.data.image import FULL_DEPTH
 from experiment.data.image_folder import Inspection
+from experiment.data.splits import Dataset
 from experiment.system.names import as_utf8, printable
 
 UNBALANCED = 3

@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from experiment.data.arrays import Dataset, Examples, split_arrays
+from experiment.data.arrays import Examples
 from experiment.data.image_folder import load_set
+from experiment.data.splits import Dataset, split_arrays
 from experiment.errors import UserError
 from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiment.data import image as images
+from experiment.data import image
 from experiment.data.arrays import Examples
 from experiment.data.image_walk import Found, walk
 from experiment.errors import UserError
@@ -106,13 +106,13 @@ def classify(model: Any, bundle: Bundle, files: Sequence[Found], top: int) -> It
     """
     depth = bundle.image.depth
 
-    def read(file: Found) -> images.Picture | str:
+    def read(file: Found) -> image.Picture | str:
         try:
-            return file.reason or images.read_image(images.read_bytes(file.path), *_shape(bundle), depth)
+            return file.reason or image.read_image(image.read_bytes(file.path), *_shape(bundle), depth)
         except UserError as error:
             return str(error)
 
-    with ThreadPoolExecutor() as pool, images.without_warnings():
+    with ThreadPoolExecutor() as pool, image.without_warnings():
         for start in range(0, len(files), BATCH):
             batch = files[start : start + BATCH]
             pictures = list(pool.map(read, batch))
@@ -133,10 +133,10 @@ def classify(model: Any, bundle: Bundle, files: Sequence[Found], top: int) -> It
                 yield result | {"classes": named} | ({"notice": notice} if notice else {})
 
 
-def _notice(picture: images.Picture, depth: int) -> str:
+def _notice(picture: image.Picture, depth: int) -> str:
     if picture.depth > depth:
         return f"its grey holds {picture.depth} bits, those trained on {depth}: what is brighter became white"
-    return "it is of a single colour" if images.is_constant(picture.pixels) else ""
+    return "it is of a single colour" if image.is_constant(picture.pixels) else ""
 
 
 def _shape(bundle: Bundle) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiment.data.arrays import DATASETS
+from experiment.data.named_sets import DATASETS
 from experiment.errors import UserError
 from experiment.run import provenance
 from experiment.store.record import COMET, FINISHED, RunRecord

@@ -14,16 +14,10 @@ import numpy as np
 from experiment.comet import settings
 from experiment.comet.tracker import Tracker
 from experiment.data import image_folder, image_report
-from experiment.data.arrays import (
-    Arrays,
-    Dataset,
-    StoredImages,
-    check_arrays,
-    check_repeats,
-    load_arrays,
-    split_arrays,
-)
+from experiment.data.arrays import Arrays, StoredImages, check_arrays
 from experiment.data.image import FULL_DEPTH
+from experiment.data.named_sets import load_arrays
+from experiment.data.splits import Dataset, check_repeats, split_arrays
 from experiment.run import figures, provenance
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json

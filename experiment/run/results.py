@@ -10,8 +10,8 @@ import numpy as np
 
 from experiment.comet import session
 from experiment.comet.tracker import LoggedParameters, Tracker
-from experiment.data.arrays import Dataset
 from experiment.data.image import FULL_DEPTH
+from experiment.data.splits import Dataset
 from experiment.evaluation import calibration
 from experiment.run import figures
 from experiment.store import bundle as bundles

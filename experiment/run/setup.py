@@ -7,8 +7,8 @@ from collections.abc import Collection, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiment.comet import session, settings
-from experiment.data.arrays import Dataset, splits_by_chance
 from experiment.data.image_report import describe_split
+from experiment.data.splits import Dataset, splits_by_chance
 from experiment.errors import UserError
 from experiment.run import provenance
 from experiment.run.inputs import Opened, data_facts, resolve

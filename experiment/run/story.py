@@ -13,7 +13,8 @@ import numpy as np
 
 from experiment.comet.settings import api_key
 from experiment.comet.tracker import LoggedParameters
-from experiment.data.arrays import Arrays, Dataset
+from experiment.data.arrays import Arrays
+from experiment.data.splits import Dataset
 from experiment.run import results as outcomes
 from experiment.run.inputs import log_inputs, open_data
 from experiment.run.lifecycle import recorded

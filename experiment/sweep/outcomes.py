@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiment.store import archive_writer as archives
+from experiment.store import archive_writer
 from experiment.store.directory import RunDirectory
 from experiment.store.files import DamagedFile
 from experiment.store.journal import read_metrics
@@ -90,7 +90,7 @@ def note_death(directory: RunDirectory, session_began: float, retries: int) -> N
     deaths = run.get("deaths", 0) + 1
     directory.update_run(deaths=deaths)
     if run.get("sweep", {}).get("attempt", 1) + deaths > retries + 1:
-        archives.recover(directory)
+        archive_writer.recover(directory)
         times = "once" if deaths == 1 else f"{deaths} times"
         error = f"its worker process died {times}: killed, or out of memory"
         directory.update_run(status=FAILED, error=error)

@@ -5,28 +5,28 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
-import threading
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from experiment.comet import session
-from experiment.compare import comparison as compare
-from experiment.compare.report import page as report
-from experiment.data import arrays as data
+from experiment.compare.comparison import compare_runs
+from experiment.compare.report import page
 from experiment.data import image_folder
+from experiment.data.arrays import Arrays
 from experiment.errors import UserError
 from experiment.run.inputs import open_data, resolve
-from experiment.run.options import Options
 from experiment.store.files import write_json
 from experiment.store.find import read_records
-from experiment.sweep import ranking as sweep_ranking
+from experiment.sweep import ranking
 from experiment.sweep.file import read_sweep
 from experiment.sweep.plan import Plan
 from experiment.sweep.points import EPOCH_METRICS, Sweep, applying, points
+from experiment.sweep.settings import Settings
 from experiment.system.console import Console
+from params.conditions import is_folder_of_pictures
 from params.load import without_effect
-from params.spec import Params, is_folder_of_pictures
+from params.spec import Params
 
 # Read when Ray is imported or started: it reports nothing to anyone, writes no second record of the runs,
 # leaves signals to us, keeps its logs small, and its workers are no nicer than any other run.
@@ -46,28 +46,6 @@ _QUIET = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How a sweep runs; nothing of it changes a trial's result but ``scheduler``, which may shorten it.
-
-    Attributes:
-        options: of each run. On a cluster, all machines share the folder of run directories. ``memory_gb`` is
-            for each worker; by default an equal part of half of the machine's.
-        repeats: runs of each point, each with the next seed; None for what the file says.
-        workers: trials side by side; None for as many as there are processor cores, or GPUs.
-        scheduler: ``asha`` to end hopeless trials early.
-        address: of a running Ray cluster; None for this machine.
-        stop: set to end the sweep in order.
-    """
-
-    options: Options = Options()
-    repeats: int | None = None
-    workers: int | None = None
-    scheduler: str | None = None
-    address: str | None = None
-    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
 def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
@@ -101,10 +79,10 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
         plan.save()
         if not plan.is_settled():
             os.environ.update(_QUIET)
-            from experiment.sweep.ray_tune import engine as sweep_engine
+            from experiment.sweep.ray_tune import engine
 
-            sweep_engine.run(plan, arrays, settings)
-        summary = sweep_ranking.summarize(plan)
+            engine.run(plan, arrays, settings)
+        summary = ranking.summarize(plan)
         summary["comparison"] = _write_comparison(plan, summary)
         write_json(plan.folder / "ranking.json", summary)
     return summary
@@ -116,15 +94,15 @@ def _write_comparison(plan: Plan, summary: dict[str, Any]) -> str | None:
     A run of which a file is damaged is left out, and that is among the summary's errors.
     """
     keys = [key for row in summary["ranking"] if row["score"] is not None for key in row["keys"]]
-    page = plan.folder / "comparison.html"
+    path = plan.folder / "comparison.html"
     try:
-        report.check_installed()
+        page.check_installed()
         records, problems = read_records(plan.runs / key for key in keys)
         summary["errors"] += problems
-        report.write_report(compare.compare_runs(records, metric=plan.sweep.spec.metric), page)
+        page.write_report(compare_runs(records, metric=plan.sweep.spec.metric), path)
     except UserError:
         return None
-    return str(page)
+    return str(path)
 
 
 def _check(sweep: Sweep, base: Params, repeats: int, settings: Settings) -> None:
@@ -169,7 +147,7 @@ def _locate(base: Params) -> Params:
     return base.model_copy(update={"dataset": f"{Path(path).absolute()}{slash}"})
 
 
-def _load(base: Params, settings: Settings) -> tuple[Params, str, data.Arrays | None]:
+def _load(base: Params, settings: Settings) -> tuple[Params, str, Arrays | None]:
     """Check the data; return the parameters with what it calls for, its fingerprint, and arrays to share.
 
     There are no arrays of pictures: their size may vary, so each run takes them from the cache on disk.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import layers
 
-GetParameter = Callable[[str], Any]
+from params.spec import GetParameter
+
 # Called with (get_parameter, image_shape (H, W, C), classes); returns an uncompiled model over float32 pixels
 # in 0–1, [N, …] of any shape that holds H·W·C values, with logits [N, classes].
 ModelBuilder = Callable[[GetParameter, tuple[int, int, int], int], keras.Model]

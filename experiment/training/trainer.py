@@ -1,4 +1,4 @@
-"""Compile, fit and evaluate a Keras classifier over arrays in memory."""
+"""Compile, fit and evaluate a Keras classifier over arrays in machine."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from experiment.data.arrays import Dataset, Examples, StoredImages
-from experiment.system import machine as memory
+from experiment.data.arrays import Examples, StoredImages
+from experiment.data.splits import Dataset
+from experiment.system import machine
 from experiment.training import compiled_epoch
 from experiment.training.batches import input_shape, pixels_of
 from experiment.training.compiled_epoch import OFF
 from experiment.training.normalization import PopulationStatistics
+from params.spec import GetParameter
 
-GetParameter = Callable[[str], Any]
 OnStepLosses = Callable[[int, np.ndarray], None]
 EVALUATION_BATCH = 1000
 
@@ -108,7 +109,7 @@ def fit(
             callbacks += (
                 [_StepLosses(on_step_losses, batch_size, len(dataset.train))] if on_step_losses else []
             )
-        with memory.without_old_garbage():
+        with machine.without_old_garbage():
             history = model.fit(
                 training,
                 epochs=get_parameter("epochs"),

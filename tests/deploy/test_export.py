@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from experiment.__main__ import main
-from experiment.data.arrays import Dataset, Examples
+from experiment.data.arrays import Examples
+from experiment.data.splits import Dataset
 from experiment.deploy import export
 from experiment.run.story import Options, train_and_evaluate
 from experiment.store.directory import RunDirectory

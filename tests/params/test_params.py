@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from params.conditions import Synonyms
 from params.load import NAMES, check_params, load_params, read_params, write_params
-from params.spec import Params, Synonyms, parameter_name
+from params.spec import Params, parameter_name
 
 TUTORIAL = {
     "dropout": 0.25,

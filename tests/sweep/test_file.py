@@ -14,8 +14,9 @@ from experiment.commands import train
 from experiment.run import Options
 from experiment.sweep.file import read_sweep
 from experiment.sweep.points import Spec, applying, points, spelled
+from experiment.sweep.settings import Settings
 from experiment.sweep.space import Choices, Range
-from experiment.sweep.sweep import Settings, _check_given
+from experiment.sweep.sweep import _check_given
 from params.load import FOLDER, check_params
 from params.spec import Params
 from tests.support.pictures import write_digits

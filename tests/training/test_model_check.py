@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from experiment.data import arrays as data
+from experiment.data.arrays import Examples
 from experiment.run.lifecycle import RunFailed
 from experiment.run.story import Options, train_and_evaluate
 from experiment.store.files import read_json
@@ -17,7 +17,7 @@ from params.spec import Params
 
 @pytest.fixture(scope="module")
 def examples(digits):
-    return data.Examples(digits["x_train"][..., None], digits["y_train"].astype(np.int32))
+    return Examples(digits["x_train"][..., None], digits["y_train"].astype(np.int32))
 
 
 def network(*last, shape=(28, 28, 1)):

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from experiment.data import arrays as data
-from experiment.data.arrays import Examples, StoredImages
+from experiment.data.arrays import Examples, StoredImages, check_arrays
+from experiment.data.splits import split_arrays
 from experiment.training import checkpoints, compiled_epoch, models, trainer
 from params.spec import Params
 
@@ -29,7 +29,7 @@ def parameters(**values):
 
 @pytest.fixture(scope="module")
 def dataset(digits):
-    return data.split_arrays(data.check_arrays("digits", digits), parameters())
+    return split_arrays(check_arrays("digits", digits), parameters())
 
 
 def train(dataset, get_parameter):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiment.data import arrays as data
+from experiment.data.arrays import Examples, check_arrays
+from experiment.data.splits import Dataset, split_arrays
 from experiment.training import compiled_epoch, dropout, models, programs, trainer
 from params.spec import Params
 
@@ -23,9 +24,7 @@ def float64():
 
 @pytest.fixture(scope="module")
 def dataset(digits):
-    return data.split_arrays(
-        data.check_arrays("digits", digits), Params().model_dump(by_alias=True).__getitem__
-    )
+    return split_arrays(check_arrays("digits", digits), Params().model_dump(by_alias=True).__getitem__)
 
 
 def parameters(**values):
@@ -105,8 +104,8 @@ def test_every_one_of_60_000_examples_counts_once(float64, batch_size):
         generator.integers(0, 256, (60_000, 2, 2, 1), np.uint8),
         generator.integers(0, 10, 60_000),
     )
-    examples = data.Examples(images, labels.astype(np.int32))
-    large = data.Dataset("large", examples, examples, examples, tuple("0123456789"), "", "")
+    examples = Examples(images, labels.astype(np.int32))
+    large = Dataset("large", examples, examples, examples, tuple("0123456789"), "", "")
     get_parameter = parameters(epochs=1, batch_size=batch_size, initial_lr=1e-30, optimizer="sgd")
     model, result, losses = train(large, get_parameter, build_linear)
     expected = trainer.evaluate(model, examples, 10)

@@ -233,7 +233,7 @@ def test_what_comet_lacks_is_sent_by_upload_and_nothing_twice(scenes, name):
 
 def test_what_the_server_refuses_of_a_whole_run_is_in_the_archive(scenes, refused):
     directory = RunDirectory(refused.finished())
-    messages = list(archives.archived_messages(directory.archive))
+    messages = list(archive_format.archived_messages(directory.archive))
     names = {m["payload"]["metric"]["metricName"] for m in messages if m["type"] == "metric_msg"}
     assert {"loss", "val_accuracy"} <= names
     assert sum(m["type"] == "parameter_msg" for m in messages) == len(read_json(directory.params_file))

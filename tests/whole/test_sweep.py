@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiment.data import arrays as data
+from experiment.data.named_sets import load_arrays
 from experiment.store.archive_format import archived_messages, check_archive
 from experiment.store.files import read_json
 from experiment.store.find import list_runs
@@ -41,7 +41,7 @@ def block_saving(file, runs, digits_file) -> None:
     """Put a folder where the model of the second point's first trial would be saved, at either attempt."""
     base = Params(epochs=3)
     sweep = read_sweep(str(file), base)
-    plan = Plan(sweep, base, data.load_arrays(str(digits_file)).fingerprint, runs, 2, None)
+    plan = Plan(sweep, base, load_arrays(str(digits_file)).fingerprint, runs, 2, None)
     plan.points = points(sweep, base)
     with plan.exclusive():
         plan.save()

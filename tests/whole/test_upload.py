@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from experiment.store import archive_format
 from experiment.store import archive_writer as archives
-from experiment.store.directory import MetricsJournal, Point, RunDirectory, read_json, read_metrics
+from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json
+from experiment.store.journal import MetricsJournal, Point, read_metrics
 from tests.support.comet_server import CometServer
 from tests.support.processes import ROOT, run_python, start_train
 from tests.support.writer import write
@@ -193,12 +196,14 @@ def test_a_run_killed_at_any_moment_is_recovered_with_every_journalled_point(dig
     (path,) = tmp_path.glob("runs/*/run.json")
     directory = RunDirectory(path.parent)
     assert read_json(directory.run_file)["status"] == "interrupted"
-    assert archives.check_archive(directory.archive) == []
-    messages = list(archives.archived_messages(directory.archive))
-    archived = [archives._identity(m) for m in messages if m["type"] == "metric_msg"]
+    assert archive_format.check_archive(directory.archive) == []
+    messages = list(archive_format.archived_messages(directory.archive))
+    archived = [archive_format.identity(m) for m in messages if m["type"] == "metric_msg"]
     assert len(archived) == len(set(archived))
     journal = list(read_metrics(directory.metrics_file)) if directory.metrics_file.exists() else []
-    assert {archives._identity(archives._point_message(point)) for point in journal} <= set(archived)
+    assert {archive_format.identity(archives._point_message(point)) for point in journal} <= set(
+        archived
+    )
     sent = {m["payload"]["param"]["paramName"] for m in messages if m["type"] == "parameter_msg"}
     assert sent == set(read_json(directory.params_file))
 
@@ -206,9 +211,9 @@ def test_a_run_killed_at_any_moment_is_recovered_with_every_journalled_point(dig
 def test_recovering_twice_changes_nothing(run):
     run.update_run(status="running")
     archives.recover(run)
-    first, stored = list(archives.archived_messages(run.archive)), run.run_file.read_text()
+    first, stored = list(archive_format.archived_messages(run.archive)), run.run_file.read_text()
     archives.recover(run)
-    second = list(archives.archived_messages(run.archive))
+    second = list(archive_format.archived_messages(run.archive))
     for message in (*first, *second):
         message["payload"].pop("file_path", None)
     assert first == second
@@ -230,14 +235,16 @@ def test_a_recovered_archive_names_a_missing_asset(run):
     journal = segment / "tmpjournal"
     shutil.unpack_archive(stored, journal)
     stored.write_bytes(b"PK\x05\x06" + bytes(18))  # what the SDK leaves of a killed run
-    message = next(m for m in archives.archived_messages(run.archive) if "predictions.npz" in json.dumps(m))
+    message = next(
+        m for m in archive_format.archived_messages(run.archive) if "predictions.npz" in json.dumps(m)
+    )
     lines = (journal / "messages.json").read_text().splitlines()
     line = next(json.loads(text) for text in lines if "predictions.npz" in text)
     assert line["type"] == message["type"]
     (journal / line["payload"]["file_path"]).unlink()
     run.update_run(status="running")
     assert archives.recover(run) == ["asset 'predictions.npz' was logged but its file is gone"]
-    assert archives.check_archive(run.archive) == []
+    assert archive_format.check_archive(run.archive) == []
 
 
 def test_a_torn_last_line_of_the_journal_is_dropped_and_written_over(tmp_path):
@@ -270,4 +277,4 @@ def test_a_signal_closes_the_run_in_order_within_5_seconds(digits_file, tmp_path
     again = f"python {ROOT / 'train.py'} --resume {path.parent.name[:12]} --runs out"
     assert errors.decode().splitlines()[-1] == f"train.py: interrupted by {name}; go on with: {again}"
     assert read_json(path)["status"] == "interrupted"
-    assert archives.check_archive(RunDirectory(path.parent).archive) == []
+    assert archive_format.check_archive(RunDirectory(path.parent).archive) == []

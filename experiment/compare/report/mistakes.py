@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from experiment.data import arrays as data
 from experiment.data import image_folder
+from experiment.data.named_sets import DATASETS
+from experiment.data.splits import split_arrays
 from experiment.errors import UserError
 from experiment.store.record import RunRecord
 
@@ -109,7 +110,7 @@ def _test_images(record: RunRecord) -> np.ndarray | None:
         return None
     try:
         get_parameter = record.params.__getitem__
-        test = data.split_arrays(image_folder.load_set(source, get_parameter), get_parameter).test
+        test = split_arrays(image_folder.load_set(source, get_parameter), get_parameter).test
     except (UserError, KeyError, OSError):
         return None
     content = hashlib.sha256(test.images.tobytes() + test.labels.tobytes())
@@ -118,7 +119,7 @@ def _test_images(record: RunRecord) -> np.ndarray | None:
 
 def _is_here(source: str) -> bool:
     """Tell whether a set can be read without downloading it; Keras keeps what was downloaded once."""
-    if source in data.DATASETS and source != "mnist-5k":
+    if source in DATASETS and source != "mnist-5k":
         kept = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
         return any(kept.glob(f"{source}*"))
     return source == "mnist-5k" or os.path.exists(source)

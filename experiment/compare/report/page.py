@@ -17,7 +17,7 @@ from experiment.compare.comparison import Comparison
 from experiment.compare.directions import direction_of
 from experiment.compare.groups import value_of
 from experiment.compare.importance import parameter_importance
-from experiment.compare.report import mistakes as report_mistakes
+from experiment.compare.report import mistakes
 from experiment.compare.tables import finite_or_none
 from experiment.errors import UserError
 from experiment.store.curves import Curve, collect_curves
@@ -86,7 +86,7 @@ def _for_script(content: Any) -> str:
 
 def _payload(comparison: Comparison) -> dict[str, Any]:
     """Return all that the page's script draws."""
-    outcomes = report_mistakes.read_outcomes(comparison.records)
+    outcomes = mistakes.read_outcomes(comparison.records)
     places = {record.key: place for place, record in enumerate(comparison.records)}
     ranked, looked_at = parameter_importance(comparison.records, comparison.results, comparison.metric)
     small = {
@@ -113,7 +113,7 @@ def _payload(comparison: Comparison) -> dict[str, Any]:
     }
     return plain_json(small) | {
         "curves": _curves([collect_curves(record.points()) for record in comparison.records]),
-        "tests": report_mistakes.tests(comparison.records, outcomes),
+        "tests": mistakes.tests(comparison.records, outcomes),
         "predictions": [outcome.encoded() if outcome else None for outcome in outcomes],
     }
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray import tune
@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from experiment.comet.session import ONLINE
 from experiment.comet.settings import api_key
-from experiment.data import arrays as data
+from experiment.data.arrays import Arrays
 from experiment.errors import UserError
 from experiment.run import provenance
 from experiment.sweep.outcomes import Outcome
@@ -29,12 +29,10 @@ from experiment.sweep.plan import Plan
 from experiment.sweep.ray_tune.progress import Progress
 from experiment.sweep.ray_tune.search import Asha, BayesSearch
 from experiment.sweep.ray_tune.worker import Session, TrialRunner
+from experiment.sweep.settings import Settings
 from experiment.sweep.trial import Trial
 from experiment.system import machine
-from params.spec import is_folder_of_pictures
-
-if TYPE_CHECKING:
-    from experiment.sweep.sweep import Settings
+from params.conditions import is_folder_of_pictures
 
 OBJECT_STORE_BYTES = 128 << 20
 SCRATCH = "keras-sweep"
@@ -43,7 +41,7 @@ TRIALS_A_PROCESS = 10
 _SHORT = Path("/tmp") if os.access("/tmp", os.W_OK) else Path(tempfile.gettempdir())
 
 
-def run(plan: Plan, arrays: data.Arrays | None, settings: Settings) -> None:
+def run(plan: Plan, arrays: Arrays | None, settings: Settings) -> None:
     """Run the trials that have not ended yet; what comes of them is in their run directories.
 
     Raises:
@@ -119,7 +117,7 @@ class _WhenTold(tune.Stopper):
 
 
 @contextlib.contextmanager
-def _ray(settings: Settings, arrays: data.Arrays | None) -> Iterator[None]:
+def _ray(settings: Settings, arrays: Arrays | None) -> Iterator[None]:
     """Connect to a cluster, or start Ray on this machine and leave nothing of it behind."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

@@ -1,0 +1,37 @@
+"""Checks of single values that a type and its bounds cannot express; each error says what is allowed."""
+
+from __future__ import annotations
+
+import re
+
+
+def check_validation(value: object) -> object:
+    """Accept 'test', 'folder' or a fraction strictly between 0 and 1, as a number or as its text."""
+    if value in ("test", "folder"):
+        return value
+    try:
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool) and 0 < float(value) < 1:
+            return float(value)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(
+        "should be 'test' or a fraction of the training set between 0 and 1, such as 0.1, or 'folder'"
+    )
+
+
+def check_channels(value: object) -> object:
+    """Accept 1 or 3."""
+    if value in (1, 3) and not isinstance(value, bool):
+        return value
+    raise ValueError("should be 1 or 3")
+
+
+def check_model_file(value: object) -> object:
+    """Accept a bare file name that ends in .h5 or .keras, short enough for one that is written beside it."""
+    if (
+        isinstance(value, str)
+        and re.fullmatch(r"[^/\\\0]+\.(h5|keras)", value)
+        and len(value.encode()) <= 200
+    ):
+        return value
+    raise ValueError("should be a file name without a folder, of 200 bytes at most, ending in .h5 or .keras")

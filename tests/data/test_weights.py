@@ -1,5 +1,6 @@
-"""Where a backbone's weights come from: found in order, checked, or refused in one sentence; no TensorFlow."""
+"""Where a backbone's weights come from: in order, checked, refused in one sentence; no TensorFlow."""
 
+import dataclasses
 import hashlib
 import os
 import pickle
@@ -31,7 +32,7 @@ def cache(tmp_path, monkeypatch) -> Path:
     """Keras' folder of weights, empty, where no package is installed and no server answers."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr(weights, "PACKAGE", "a_package_that_is_not_installed")
-    monkeypatch.setattr(downloads, "_answers", lambda url: False)
+    monkeypatch.setattr(downloads, "_answers", lambda _url: False)
     folder = tmp_path / "keras" / "models"
     folder.mkdir(parents=True)
     return folder
@@ -91,7 +92,7 @@ def test_a_silent_server_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        silent = {SMALL: weights.dataclasses.replace(PUBLISHED[SMALL], url=address)}
+        silent = {SMALL: dataclasses.replace(PUBLISHED[SMALL], url=address)}
         monkeypatch.setattr(weights, "PUBLISHED", silent)
         with pytest.raises(UserError, match=f"nor can it be downloaded here: copy it there .*{address}"):
             find_weights(SMALL, "imagenet")

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from params.spec import Params
+from typing import Any
 
 NAMED_SETS = ("auto", "mnist", "fashion-mnist", "mnist-5k")
 
@@ -16,11 +13,12 @@ NAMED_SETS = ("auto", "mnist", "fashion-mnist", "mnist-5k")
 class When:
     """Says when a parameter applies; one that doesn't apply is neither logged nor read.
 
-    ``of_data`` says that this is not known before the data set was opened.
+    ``applies`` is asked with the ``Params``; ``of_data`` says that this is not known before the data set was
+    opened.
     """
 
     text: str
-    applies: Callable[[Params], bool]
+    applies: Callable[[Any], bool]
     of_data: bool = False
 
 

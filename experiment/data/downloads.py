@@ -23,7 +23,7 @@ PROBE_SECONDS = 4.0  # for the first answer, and for each part of a file after i
 
 def cache(kind: str) -> Path:
     """Return Keras' folder of ``datasets`` or ``models``, found as Keras finds it, without Keras."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / kind
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser() / kind
 
 
 def fetch_set(name: str, path: Path, known: str = "") -> None:

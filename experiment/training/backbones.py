@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -45,6 +45,8 @@ def build_backbone(backbone: str, weights: Weights, image_shape: Shape) -> keras
     pixels = keras.Input(image_shape, name="pixels")
     colours = layers.Concatenate(name="grey_to_colour")([pixels] * 3) if channels == 1 else pixels
     model = keras.Model(pixels, NETWORKS[backbone](colours, (height, width, 3)), name=backbone)
+    if any(not isinstance(each, layers.Layer) for each in model.operations):
+        model = keras.models.clone_model(model, call_function=_as_layer)
     if backbone == LITE0:
         arrays = efficientnet_lite0.read_weights(weights.path)
         for layer in model.layers:
@@ -128,6 +130,19 @@ def _features(build: Callable[..., keras.Model], scaled: Tensor, shape: Shape, *
         include_top=False, weights=None, input_tensor=scaled, input_shape=shape, pooling="avg", **options
     )
     return network.output
+
+
+def _as_layer(operation: Callable[..., Tensor], *arguments: Any, **options: Any) -> Tensor:
+    """Call a layer of a network on its input, or the layer that does the same as an operation x + c or x · c.
+
+    MobileNetV3's hard sigmoids are written with such operations: Keras cannot load them from ``.h5``, and
+    they are missing in ``model.layers``.
+    """
+    if isinstance(operation, layers.Layer):
+        return operation(*arguments, **options)
+    x, constant = arguments
+    scale, offset = {"Add": (1.0, constant), "Multiply": (constant, 0.0)}[type(operation).__name__]
+    return layers.Rescaling(scale, offset)(x)
 
 
 def _turn_colours(model: keras.Model) -> None:

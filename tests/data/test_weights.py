@@ -1,5 +1,6 @@
-"""Where a backbone's weights come from: found in order, checked, or refused in one sentence."""
+"""Where a backbone's weights come from: in order, checked, refused in one sentence; no TensorFlow."""
 
+import dataclasses
 import hashlib
 import os
 import pickle
@@ -91,7 +92,7 @@ def test_a_silent_server_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        silent = {SMALL: weights.dataclasses.replace(PUBLISHED[SMALL], url=address)}
+        silent = {SMALL: dataclasses.replace(PUBLISHED[SMALL], url=address)}
         monkeypatch.setattr(weights, "PUBLISHED", silent)
         with pytest.raises(UserError, match=f"nor can it be downloaded here: copy it there .*{address}"):
             find_weights(SMALL, "imagenet")

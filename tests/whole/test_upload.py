@@ -201,9 +201,7 @@ def test_a_run_killed_at_any_moment_is_recovered_with_every_journalled_point(dig
     archived = [archive_format.identity(m) for m in messages if m["type"] == "metric_msg"]
     assert len(archived) == len(set(archived))
     journal = list(read_metrics(directory.metrics_file)) if directory.metrics_file.exists() else []
-    assert {archive_format.identity(archives._point_message(point)) for point in journal} <= set(
-        archived
-    )
+    assert {archive_format.identity(archives._point_message(point)) for point in journal} <= set(archived)
     sent = {m["payload"]["param"]["paramName"] for m in messages if m["type"] == "parameter_msg"}
     assert sent == set(read_json(directory.params_file))
 

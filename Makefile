@@ -22,7 +22,7 @@ train: $(VENV)/train.stamp  ## install, then train the main job: MNIST, tracked 
 test: lint  ## install what tests need, then lint, check types and run every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-fast: $(VENV)/test.stamp  ## run the tests that take no whole run and no compiled epoch, for daily work
+test-fast: $(VENV)/test.stamp  ## run all but whole processes and slow tests, for daily work
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/whole -m "not slow" $(ARGS)
 
 lint: $(VENV)/test.stamp  ## ruff and mypy

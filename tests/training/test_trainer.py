@@ -115,6 +115,7 @@ def test_every_one_of_60_000_examples_counts_once(float64, batch_size):
     assert result.history.history["accuracy"] == [pytest.approx(expected.accuracy, abs=1e-12)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [7, 1000])
 def test_step_losses_average_to_the_epochs_loss_with_the_last_batch_weighted_rightly(dataset, batch_size):
     for compiled in ("xla", "off"):
@@ -133,6 +134,7 @@ def test_blocks_of_any_length_give_the_same_epoch(dataset, monkeypatch, block_fl
     assert train(dataset, parameters(batch_size=32))[1].history.history == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [33, 100, 1000])
 def test_evaluation_in_blocks_of_any_size_counts_every_example_once(dataset, monkeypatch, size):
     monkeypatch.setattr(compiled_epoch, "EVALUATION_BATCH", size)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from params.spec import Params
+from typing import Any
 
 NAMED_SETS = ("auto", "mnist", "fashion-mnist", "mnist-5k")
 
@@ -20,7 +17,7 @@ class When:
     """
 
     text: str
-    applies: Callable[[Params], bool]
+    applies: Callable[[Any], bool]  # of the run's Params
     of_data: bool = False
 
 

@@ -23,12 +23,12 @@ ROUNDS = {1: 200, BATCH: 10}
 
 def keras_runner(model: Any, dataset: Dataset) -> Runner:
     """Run the model as a run's evaluation prepares images for it."""
-    from experiment.training import trainer
+    from experiment.training import batches
 
     classes, nobody = len(dataset.class_names), np.zeros(BATCH, np.int32)
 
     def run(images: np.ndarray) -> np.ndarray:
-        pixels, _ = trainer.prepare(model, Examples(images, nobody[: len(images)]), classes)
+        pixels, _ = batches.pixels_and_targets(model, Examples(images, nobody[: len(images)]), classes)
         return model.predict_on_batch(pixels)
 
     return run

@@ -148,11 +148,10 @@ def _serving_model(model: Any, dataset: Dataset) -> Any:
     """Put the preprocessing of training before a model, and a softmax after it."""
     import keras
 
-    from experiment.training.batches import input_shape
+    from experiment.training.batches import input_shape, scaled
 
     images = keras.Input(dataset.test.images.shape[1:], dtype="uint8", name="images")
-    pixels = keras.ops.cast(images, keras.config.floatx()) / 255
-    shaped = keras.ops.reshape(pixels, (-1, *input_shape(model, dataset.test)))
+    shaped = keras.ops.reshape(scaled(images), (-1, *input_shape(model, dataset.test)))
     logits = model(shaped, training=False)  # or what was built to be random in training would stay so
     outputs = {"logits": logits, "probabilities": keras.ops.softmax(logits)}
     serving = keras.Model({"images": images}, outputs, name="serving")

@@ -13,12 +13,11 @@ NAMED_SETS = ("auto", "mnist", "fashion-mnist", "mnist-5k")
 class When:
     """Says when a parameter applies; one that doesn't apply is neither logged nor read.
 
-    ``applies`` is asked with the ``Params``; ``of_data`` says that this is not known before the data set was
-    opened.
+    ``of_data`` says that this is not known before the data set was opened.
     """
 
     text: str
-    applies: Callable[[Any], bool]
+    applies: Callable[[Any], bool]  # of the run's Params
     of_data: bool = False
 
 

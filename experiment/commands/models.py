@@ -108,7 +108,7 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def export_command(options: argparse.Namespace) -> int:
     """Export the saved model of a run, checked against Keras."""
-    from experiment.deploy import export
+    from experiment.deploy import agreement, export
 
     keras_settings.check()
     try:
@@ -119,5 +119,5 @@ def export_command(options: argparse.Namespace) -> int:
     if options.json:
         streams.print_json(figures)
     else:
-        print(export.describe(figures))
+        print(agreement.export_text(figures))
     return 0

@@ -8,24 +8,19 @@ it gets its name, and thrown away where its logits differ.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib.util
 import json
 import shutil
-import statistics
 import tempfile
-import time
 import warnings
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from experiment.data.arrays import Examples
 from experiment.data.image_folder import load_set
 from experiment.data.splits import Dataset, split_arrays
+from experiment.deploy import agreement
+from experiment.deploy.formats import FORMATS
 from experiment.errors import UserError
 from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record
@@ -34,31 +29,11 @@ from experiment.store.record import RunRecord
 from experiment.system.console import without_stderr
 from experiment.system.names import printable
 
-# Of logits, as a part of the largest one (or of 1, where all are smaller). Float32 sums in another order
-# differ by some 1e-6; a scaling forgotten or an axis transposed by more than 1.
-TOLERANCE = 1e-4
-BATCH = 256
-ROUNDS = {1: 200, BATCH: 10}
 CARD, LABELS = "model.json", "labels.txt"
-
-Runner = Callable[[np.ndarray], np.ndarray]
 
 
 class ExportFailed(Exception):
     """No export was left: the format cannot hold the model, or the check found that it differs."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Format:
-    """A format: the packages it needs, how to write a serving model, how to run what was written.
-
-    ``write`` takes (serving model, path, texts by name) and ``open`` a path; what ``open`` returns turns
-    images uint8 [N, H, W, C] into logits float32 [N, classes].
-    """
-
-    packages: tuple[str, ...]
-    write: Callable[[Any, Path, Mapping[str, str]], None]
-    open: Callable[[Path], Runner]
 
 
 def export(directory: RunDirectory, to: str, out: Path | None = None) -> dict[str, Any]:
@@ -123,67 +98,13 @@ def _compared_with_keras(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tf2onnx, about NumPy's old names
         FORMATS[to].write(_serving_model(model, dataset), path, _texts(record, dataset))
-    runners = {"keras": _keras_runner(model, dataset), "export": FORMATS[to].open(path)}
+    runners = {"keras": agreement.keras_runner(model, dataset), "export": FORMATS[to].open(path)}
     return {
-        **compare(runners["keras"], runners["export"], dataset.test),
+        **agreement.compare(runners["keras"], runners["export"], dataset.test),
         "bytes": _size(path),
         "model_file_bytes": saved.stat().st_size,
-        **time_runners(runners, dataset.test.images),
+        **agreement.time_runners(runners, dataset.test.images),
     }
-
-
-def compare(keras_runner: Runner, runner: Runner, examples: Examples) -> dict[str, Any]:
-    """Return how far logits differ over all examples, and how many images get another class.
-
-    Where no logit differs by more than the tolerance, only images whose two best classes lie within twice
-    of it can get another class: the tolerance is all that is asked.
-    """
-    parts = range(0, len(examples), BATCH)
-    ours, theirs = (
-        np.concatenate([run(examples.images[start : start + BATCH]) for start in parts]).astype(np.float64)
-        for run in (keras_runner, runner)
-    )
-    if ours.shape != theirs.shape:
-        raise UserError(f"its logits are {list(theirs.shape)}, Keras' {list(ours.shape)}")
-    agree = ours.argmax(-1) == theirs.argmax(-1)
-    return {
-        "images": len(examples),
-        "max_logit_difference": float(np.abs(ours - theirs).max()),
-        "tolerance": float(TOLERANCE * max(1.0, np.abs(ours).max())),
-        "classes_agree": float(agree.mean()),
-        "test_accuracy": float(np.mean(theirs.argmax(-1) == examples.labels)),
-    }
-
-
-def time_runners(runners: Mapping[str, Runner], images: np.ndarray) -> dict[str, float]:
-    """Return median milliseconds an image, each runner in its turn, one image a call and BATCH a call."""
-    found = {}
-    for size, rounds in ROUNDS.items():
-        batch = np.resize(images, (size, *images.shape[1:]))
-        seconds: dict[str, list[float]] = {name: [] for name in runners}
-        for _ in range(rounds):
-            for name, run in runners.items():
-                started = time.perf_counter()
-                run(batch)
-                seconds[name].append(time.perf_counter() - started)
-        for name, taken in seconds.items():
-            found[f"{name}_ms_by_{size}"] = statistics.median(taken) * 1000 / size
-    return found
-
-
-def describe(figures: Mapping[str, Any]) -> str:
-    """Return what ``export`` returned, for people."""
-    difference, tolerance = figures["max_logit_difference"], figures["tolerance"]
-    one, many = (f"{figures[f'{who}_ms_by_{BATCH}']:.4f}" for who in ("export", "keras"))
-    single, keras_single = (f"{figures[f'{who}_ms_by_1']:.3f}" for who in ("export", "keras"))
-    return (
-        f"{figures['path']}: {figures['bytes'] / 1000:,.0f} kB "
-        f"(Keras' file, optimizer and all, {figures['model_file_bytes'] / 1000:,.0f} kB)\n"
-        f"checked on {figures['images']} test images: logits differ by {difference:.2g} at most "
-        f"({tolerance:.2g} allowed), classes agree on {figures['classes_agree']:.2%}, "
-        f"accuracy {figures['test_accuracy']:.4f}\n"
-        f"ms an image: {single} one a call, {one} by {BATCH}; Keras {keras_single} and {many}"
-    )
 
 
 def _check_packages(to: str) -> None:
@@ -226,92 +147,19 @@ def _texts(record: RunRecord, dataset: Dataset) -> dict[str, str]:
     return {CARD: json.dumps(card, ensure_ascii=False, indent=2) + "\n", LABELS: labels}
 
 
-def _keras_runner(model: Any, dataset: Dataset) -> Runner:
-    """Run the model as a run's evaluation prepares images for it."""
-    from experiment.training import trainer
-
-    classes, nobody = len(dataset.class_names), np.zeros(BATCH, np.int32)
-
-    def run(images: np.ndarray) -> np.ndarray:
-        pixels, _ = trainer.prepare(model, Examples(images, nobody[: len(images)]), classes)
-        return model.predict_on_batch(pixels)
-
-    return run
-
-
 def _serving_model(model: Any, dataset: Dataset) -> Any:
     """Put the preprocessing of training before a model, and a softmax after it."""
     import keras
 
-    from experiment.training.batches import input_shape
+    from experiment.training.batches import input_shape, scaled
 
     images = keras.Input(dataset.test.images.shape[1:], dtype="uint8", name="images")
-    pixels = keras.ops.cast(images, keras.config.floatx()) / 255
-    shaped = keras.ops.reshape(pixels, (-1, *input_shape(model, dataset.test)))
+    shaped = keras.ops.reshape(scaled(images), (-1, *input_shape(model, dataset.test)))
     logits = model(shaped, training=False)  # or what was built to be random in training would stay so
     outputs = {"logits": logits, "probabilities": keras.ops.softmax(logits)}
     serving = keras.Model({"images": images}, outputs, name="serving")
     serving({"images": dataset.test.images[:1]})  # Keras exports to ONNX only what was called once
     return serving
-
-
-def _write_savedmodel(serving: Any, path: Path, texts: Mapping[str, str]) -> None:
-    serving.export(str(path), format="tf_saved_model", verbose=False)
-    extra = path / "assets.extra"  # the place in a SavedModel for what TensorFlow itself does not read
-    extra.mkdir()
-    for name, text in texts.items():
-        (extra / name).write_text(text, encoding="utf-8")
-
-
-def _open_savedmodel(path: Path) -> Runner:
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(path))
-
-    def run(images: np.ndarray) -> np.ndarray:
-        serve = loaded.signatures["serving_default"]  # which does not keep its model alive by itself
-        return serve(images=tf.constant(images))["logits"].numpy()
-
-    return run
-
-
-def _write_onnx(serving: Any, path: Path, texts: Mapping[str, str]) -> None:
-    import onnx
-
-    serving.export(str(path), format="onnx", verbose=False)
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, dict(texts))
-    onnx.save(model, path)
-
-
-def _open_onnx(path: Path) -> Runner:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["logits"], {"images": images})[0]
-
-
-def _write_tflite(serving: Any, path: Path, texts: Mapping[str, str]) -> None:
-    serving.export(str(path), format="litert", verbose=False)
-    with zipfile.ZipFile(path, "a") as archive:  # where the format's metadata keeps associated files
-        for name, text in texts.items():
-            with archive.open(name, "w") as file:  # dated 1980: a clock may stand before a zip's first year
-                file.write(text.encode())
-
-
-def _open_tflite(path: Path) -> Runner:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path))
-    serve = interpreter.get_signature_runner("serving_default")
-    return lambda images: serve(images=images)["logits"]
-
-
-FORMATS = {
-    "savedmodel": Format((), _write_savedmodel, _open_savedmodel),
-    "onnx": Format(("onnx", "onnxruntime", "tf2onnx"), _write_onnx, _open_onnx),
-    "tflite": Format(("ai_edge_litert",), _write_tflite, _open_tflite),
-}
 
 
 @contextlib.contextmanager

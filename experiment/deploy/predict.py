@@ -18,7 +18,7 @@ from experiment.errors import UserError
 from experiment.evaluation import calibration
 from experiment.store.bundle import FILE, Bundle
 from experiment.system.names import as_utf8
-from experiment.training import checkpoints, trainer
+from experiment.training import batches, checkpoints
 
 BATCH = 256
 
@@ -145,7 +145,7 @@ def _shape(bundle: Bundle) -> tuple[int, int, int]:
 
 def _logits(model: Any, bundle: Bundle, pictures: np.ndarray) -> np.ndarray:
     examples = Examples(pictures, np.zeros(len(pictures), np.int32))
-    pixels, _ = trainer.prepare(model, examples, len(bundle.class_names))
+    pixels, _ = batches.pixels_and_targets(model, examples, len(bundle.class_names))
     return np.asarray(model(pixels, training=False))
 
 

@@ -49,13 +49,23 @@ class Source:
         return tf.slice(images, [start, *rest], [size, *self._shape]), tf.slice(labels, [start], [size])
 
 
+def scaled(images: Any) -> Any:
+    """Return images uint8 0–255 as floats in 0–1, as what they were: array, tensor or symbol."""
+    kind = keras.config.floatx()
+    return (images.astype(kind) if isinstance(images, np.ndarray) else keras.ops.cast(images, kind)) / 255
+
+
 def pixels_of(model: keras.Model, examples: Examples) -> np.ndarray:
     """Return images as a model takes them: floats in 0–1, shaped as its input."""
-    pixels = examples.images[:].astype(keras.config.floatx()) / 255
-    return pixels.reshape(-1, *input_shape(model, examples))
+    return scaled(examples.images[:]).reshape(-1, *input_shape(model, examples))
+
+
+def pixels_and_targets(model: keras.Model, examples: Examples, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels in 0–1, shaped as the model's input, and one-hot targets [N, classes], floats."""
+    targets = np.eye(classes, dtype=keras.config.floatx())[examples.labels]
+    return pixels_of(model, examples), targets
 
 
 def prepare(images: tf.Tensor, labels: tf.Tensor, classes: int) -> Batch:
-    """Return pixels in 0–1 and one-hot targets, both floats."""
-    kind = keras.config.floatx()
-    return tf.cast(images, kind) / 255, tf.one_hot(labels, classes, dtype=kind)
+    """Return pixels in 0–1 and one-hot targets, both floats, inside a program."""
+    return scaled(images), tf.one_hot(labels, classes, dtype=keras.config.floatx())

@@ -18,9 +18,9 @@ import tensorflow as tf
 
 from experiment.data.arrays import Examples
 from experiment.training import dropout, programs
-from experiment.training.batches import Source, prepare
+from experiment.training.batches import Source
+from experiment.training.epoch_programs import GRAPH, XLA, evaluation_program, training_program
 
-XLA, GRAPH, OFF = "xla", "graph", "off"
 # About a second's work; a dense step costs 6 operations a weight and example.
 BLOCK_FLOP = 1e11
 CONVOLUTION_BLOCK_STEPS = 16
@@ -100,7 +100,7 @@ class Trainer:
         self._program = programs.shared_program(
             model,
             setting if source.shareable else None,
-            lambda: _training(model, source, signature, classes, batch_size, self._rest, compiled),
+            lambda: training_program(model, source, signature, classes, batch_size, self._rest, compiled),
         )
         self._run((np.zeros(self.block_length, np.int32), 0, False))
 
@@ -143,7 +143,7 @@ class Evaluator:
         self._program = programs.shared_program(
             model,
             setting if source.shareable else None,
-            lambda: _evaluation(model, source, signature, classes, batch_size, compiled),
+            lambda: evaluation_program(model, source, signature, classes, batch_size, compiled),
         )
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
@@ -153,111 +153,8 @@ class Evaluator:
         return self._model.get_metrics_result()
 
 
-def _training(
-    model: keras.Model,
-    source: Source,
-    signature: list[Any],
-    classes: int,
-    batch_size: int,
-    rest: int,
-    compiled: str,
-) -> Callable[..., tf.Tensor]:
-    """Build the program, whose inputs its signature lists; it returns losses float [steps + 1]."""
-    variables = model.trainable_variables
-    algorithm = dropout.XLA_ALGORITHM if compiled == XLA else dropout.GRAPH_ALGORITHM
-
-    def train_on(pixels: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            logits = model(pixels, training=True)
-            loss = model.compute_loss(pixels, targets, logits, weights, training=True)
-            scaled = model.optimizer.scale_loss(loss)
-        model.optimizer.apply(tape.gradient(scaled, variables), variables)
-        _loss_tracker(model).update_state(loss, sample_weight=tf.shape(pixels)[0])
-        model.compute_metrics(pixels, targets, logits)
-        return loss
-
-    def record(losses: tf.Tensor, at: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
-        return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
-
-    def run(
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        class_weights: tf.Tensor,
-        order: tf.Tensor,
-        steps: tf.Tensor,
-        has_rest: tf.Tensor,
-    ) -> tf.Tensor:
-        def step(at: tf.Tensor, losses: tf.Tensor, size: int) -> tf.Tensor:
-            batch = source.gather(images, labels, tf.slice(order, [at * batch_size], [size]))
-            weights = tf.gather(class_weights, batch[1]) if class_weights.shape[0] else None
-            return record(losses, at, train_on(*prepare(*batch, classes), weights))
-
-        most = order.shape[0] // batch_size
-        at, losses = tf.constant(0), tf.zeros([most + 1], keras.config.floatx())
-        if most:
-            at, losses = tf.while_loop(
-                lambda at, _: at < steps,
-                lambda at, losses: (at + 1, step(at, losses, batch_size)),
-                (at, losses),
-            )
-        if rest:
-            # The last batch is smaller. Compiled apart it needs no padding, which batch statistics would see.
-            losses = tf.cond(has_rest, lambda: step(at, losses, rest), lambda: losses)
-        return losses
-
-    @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
-    def program(
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        class_weights: tf.Tensor,
-        schedule: tf.Tensor,
-        rates: tf.Tensor,
-        seed: tf.Tensor,
-        order: tf.Tensor,
-        steps: tf.Tensor,
-        has_rest: tf.Tensor,
-    ) -> tf.Tensor:
-        with programs.given(model, schedule, rates, seed, algorithm):
-            return run(images, labels, class_weights, order, steps, has_rest)
-
-    return program
-
-
-def _evaluation(
-    model: keras.Model, source: Source, signature: list[Any], classes: int, batch_size: int, compiled: str
-) -> Callable[..., None]:
-    """Build the program: (images, labels) into the model's metrics."""
-    examples = signature[1].shape[0]
-    rest = examples % batch_size
-    whole = examples - rest
-
-    @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
-    def program(images: tf.Tensor, labels: tf.Tensor) -> None:
-        def step(start: tf.Tensor, size: int) -> None:
-            pixels, targets = prepare(*source.window(images, labels, start, size), classes)
-            logits = model(pixels, training=False)
-            loss = model.compute_loss(pixels, targets, logits, training=False)
-            _loss_tracker(model).update_state(loss, sample_weight=size)
-            model.compute_metrics(pixels, targets, logits)
-
-        def body(start: tf.Tensor) -> tuple[tf.Tensor]:
-            step(start, batch_size)
-            return (start + batch_size,)
-
-        if whole:
-            tf.while_loop(lambda start: start < whole, body, (tf.constant(0),))
-        if rest:
-            step(tf.constant(whole), rest)
-
-    return program
-
-
 def _block_specs(length: int) -> list[tf.TensorSpec]:
     return [tf.TensorSpec([length], tf.int32), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.bool)]
-
-
-def _loss_tracker(model: keras.Model) -> Any:
-    return next(metric for metric in model.metrics if metric.name == "loss")
 
 
 def _block_steps(model: keras.Model, batch_size: int, compiled: str) -> int:

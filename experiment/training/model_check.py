@@ -10,8 +10,7 @@ import numpy as np
 
 from experiment.data.arrays import Examples
 from experiment.errors import UserError
-from experiment.training.batches import input_shape
-from experiment.training.trainer import prepare
+from experiment.training.batches import input_shape, pixels_and_targets
 
 EXAMPLES = 8
 PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
@@ -38,7 +37,7 @@ def check_model(model: Any, examples: Examples, classes: int) -> None:
         )
     few = examples.take(slice(EXAMPLES))
     _check_input(model, few)
-    outputs = model(prepare(model, few, classes)[0], training=False)
+    outputs = model(pixels_and_targets(model, few, classes)[0], training=False)
     shape = getattr(outputs, "shape", None)
     if shape is None or tuple(shape) != (len(few), classes):
         found = f"shape {[None, *shape[1:]]}" if shape else f"a {type(outputs).__name__}"

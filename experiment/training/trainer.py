@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -16,13 +14,11 @@ from experiment.data.arrays import Examples, StoredImages
 from experiment.data.splits import Dataset
 from experiment.system import machine
 from experiment.training import compiled_epoch
-from experiment.training.batches import input_shape, pixels_of
-from experiment.training.compiled_epoch import OFF
+from experiment.training.batches import pixels_and_targets
+from experiment.training.epoch_programs import OFF
 from experiment.training.normalization import PopulationStatistics
+from experiment.training.plain_fit import EVALUATION_BATCH, OnStepLosses, StepLosses, plain_batches
 from params.spec import GetParameter
-
-OnStepLosses = Callable[[int, np.ndarray], None]
-EVALUATION_BATCH = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,39 +81,35 @@ def fit(
     """
     batch_size, seed = get_parameter("batch-size"), get_parameter("seed")
     orders = _orders(seed, len(dataset.train), initial_epoch)
-    statistics = PopulationStatistics(dataset.train, batch_size, seed)
-    callbacks = [*callbacks, _RandomLayersByEpoch(seed), statistics]
-    compiled, notice = get_parameter("compile"), None
-    compiled = compiled_epoch.choose(model) if compiled == "auto" else compiled
-    if compiled == compiled_epoch.XLA and isinstance(dataset.train.images, StoredImages):
-        compiled = compiled_epoch.GRAPH
+    callbacks = [
+        *callbacks,
+        _RandomLayersByEpoch(seed),
+        PopulationStatistics(dataset.train, batch_size, seed),
+    ]
+    compiled = _way_to_compile(model, dataset, get_parameter("compile"))
     weights = class_weights(dataset) if get_parameter("class-weights") == "balanced" else None
+    batches, notice = None, None
     try:
         if compiled != OFF:
-            try:
-                training, validation = _compile(
-                    model, dataset, batch_size, seed, compiled, on_step_losses, orders, weights
-                )
-            except Exception as error:  # tracing runs the model's own code: anything may come out of it
-                notice = (
-                    f"epochs of this model cannot be compiled, so plain fit trains it: {_first_line(error)}"
-                )
-                compiled = OFF
-        if compiled == OFF:
-            _release(model)
-            training, validation = _plain(model, dataset, batch_size, orders)
-            callbacks += (
-                [_StepLosses(on_step_losses, batch_size, len(dataset.train))] if on_step_losses else []
+            batches, notice = _try_to_compile(
+                model, dataset, batch_size, seed, compiled, on_step_losses, orders, weights
             )
+        if batches is None:
+            compiled = OFF
+            _release(model)
+            batches = plain_batches(model, dataset, batch_size, orders)
+            if on_step_losses:
+                callbacks.append(StepLosses(on_step_losses, batch_size, len(dataset.train)))
         with machine.without_old_garbage():
             history = model.fit(
-                training,
+                batches[0],
                 epochs=get_parameter("epochs"),
                 initial_epoch=initial_epoch,
-                validation_data=validation,
+                validation_data=batches[1],
                 callbacks=callbacks,
+                # A compiled program has the weights among its inputs.
                 class_weight=None if compiled != OFF or weights is None else dict(enumerate(weights)),
-                shuffle=False,
+                shuffle=False,  # the orders do that
                 verbose=0,
             )
     finally:
@@ -125,12 +117,19 @@ def fit(
     return Training(history, compiled, notice)
 
 
+def _way_to_compile(model: keras.Model, dataset: Dataset, asked: str) -> str:
+    """Return how epochs are compiled; XLA cannot call back to read images from disk, a graph can."""
+    chosen = compiled_epoch.choose(model) if asked == "auto" else asked
+    stays_on_disk = isinstance(dataset.train.images, StoredImages)
+    return compiled_epoch.GRAPH if chosen == compiled_epoch.XLA and stays_on_disk else chosen
+
+
 def evaluate(model: keras.Model, examples: Examples, classes: int) -> Evaluation:
     """Compute loss, accuracy and probabilities of a model that returns logits."""
     losses, logits = [], []
     size = compiled_epoch.evaluation_batch(examples, EVALUATION_BATCH)
     for start in range(0, len(examples), size):
-        pixels, targets = prepare(model, examples.take(slice(start, start + size)), classes)
+        pixels, targets = pixels_and_targets(model, examples.take(slice(start, start + size)), classes)
         logits.append(np.asarray(model(pixels, training=False)))
         losses.append(np.asarray(keras.ops.categorical_crossentropy(targets, logits[-1], from_logits=True)))
     values = np.concatenate(logits)
@@ -153,13 +152,7 @@ def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(examples).astype(np.int32)
 
 
-def prepare(model: keras.Model, examples: Examples, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels in 0–1, shaped as the model's input, and one-hot targets [N, classes], floats."""
-    targets = np.eye(classes, dtype=keras.config.floatx())[examples.labels]
-    return pixels_of(model, examples), targets
-
-
-def _compile(
+def _try_to_compile(
     model: keras.Model,
     dataset: Dataset,
     batch_size: int,
@@ -168,46 +161,24 @@ def _compile(
     on_step_losses: OnStepLosses | None,
     orders: Iterator[np.ndarray],
     weights: np.ndarray | None,
-) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    """Put compiled programs in the place of Keras' own; return numbers of blocks for ``fit`` to count by."""
+) -> tuple[tuple[tf.data.Dataset, tf.data.Dataset] | None, str | None]:
+    """Put compiled programs in the place of Keras' own.
+
+    Returns:
+        Numbers of blocks for ``fit`` to count by, in training and validation; None with a sentence where the
+        model cannot be compiled.
+    """
     classes = len(dataset.class_names)
-    build(model, *prepare(model, dataset.train.take(slice(1)), classes))
-    trainer = compiled_epoch.Trainer(
-        model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses, weights
-    )
-    model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, compiled)
-    model.train_function = trainer
-    return tf.data.Dataset.range(trainer.blocks_per_epoch), tf.data.Dataset.range(1)
-
-
-def _plain(
-    model: keras.Model, dataset: Dataset, batch_size: int, orders: Iterator[np.ndarray]
-) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    """Return batches of pixels and targets for stock ``fit``: the reference."""
-    classes, kind = len(dataset.class_names), keras.config.floatx()
-
-    def batches(examples: Examples, order: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for start in range(0, len(order), size):
-            yield prepare(model, examples.take(order[start : start + size]), classes)
-
-    shape = input_shape(model, dataset.train)
-    signature = (tf.TensorSpec((None, *shape), kind), tf.TensorSpec((None, classes), kind))
-    everyone = np.arange(len(dataset.validation))
-
-    def stream(examples: Examples, orders: Iterator[np.ndarray], size: int) -> tf.data.Dataset:
-        batched = tf.data.Dataset.from_generator(
-            lambda: batches(examples, next(orders), size), output_signature=signature
+    try:
+        build(model, *pixels_and_targets(model, dataset.train.take(slice(1)), classes))
+        trainer = compiled_epoch.Trainer(
+            model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses, weights
         )
-        return batched.apply(_cardinality(math.ceil(len(examples) / size))).prefetch(2)
-
-    return (
-        stream(dataset.train, orders, batch_size),
-        stream(dataset.validation, itertools.repeat(everyone), EVALUATION_BATCH),
-    )
-
-
-# Without it Keras takes the end of a generator for the end of all data, with a warning.
-_cardinality = tf.data.experimental.assert_cardinality
+        model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, compiled)
+        model.train_function = trainer
+    except Exception as error:  # tracing runs the model's own code: anything may come out of it
+        return None, f"epochs of this model cannot be compiled, so plain fit trains it: {_first_line(error)}"
+    return (tf.data.Dataset.range(trainer.blocks_per_epoch), tf.data.Dataset.range(1)), None
 
 
 def _orders(seed: int, examples: int, epoch: int) -> Iterator[np.ndarray]:
@@ -245,24 +216,3 @@ class _RandomLayersByEpoch(keras.callbacks.Callback):
         for number, state in enumerate(compiled_epoch.random_states(self.model)):
             words = np.random.SeedSequence((self._seed, epoch, number)).generate_state(2)
             state.assign(words.astype(np.int64))
-
-
-class _StepLosses(keras.callbacks.Callback):
-    """Recovers the losses of single steps from the running mean that stock ``fit`` gives its callbacks."""
-
-    def __init__(self, on_step_losses: OnStepLosses, batch_size: int, examples: int) -> None:
-        super().__init__()
-        self._on_step_losses = on_step_losses
-        self._sizes = [min(batch_size, examples - start) for start in range(0, examples, batch_size)]
-        self._means: list[float] = []
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        self._means = []
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-        self._means.append(float((logs or {})["loss"]))
-        if len(self._means) == len(self._sizes):
-            sizes = np.array(self._sizes)
-            totals = np.diff(np.array(self._means) * np.cumsum(sizes), prepend=0.0)
-            last = int(self.model.optimizer.iterations.numpy())
-            self._on_step_losses(last - len(sizes) + 1, totals / sizes)

@@ -9,7 +9,7 @@ import pytest
 
 from experiment.data.arrays import Examples, StoredImages, check_arrays
 from experiment.data.splits import split_arrays
-from experiment.training import checkpoints, compiled_epoch, models, trainer
+from experiment.training import batches, checkpoints, compiled_epoch, models, trainer
 from params.spec import Params
 
 AUGMENTED: dict[str, Any] = {"augment_flip": True, "augment_shift": 0.1, "augment_rotation": 10.0}
@@ -55,7 +55,7 @@ def test_augmentation_acts_in_training_only(name, dataset):
     images = dataset.train.images[:8].astype(np.float32) / 255
     np.testing.assert_array_equal(layer(images, training=False), images)
     assert np.abs(np.asarray(layer(images, training=True)) - images).max() > 0.5
-    pixels, _ = trainer.prepare(model, dataset.train.take(slice(8)), 10)
+    pixels, _ = batches.pixels_and_targets(model, dataset.train.take(slice(8)), 10)
     first, second = (np.asarray(model(pixels, training=False)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
@@ -79,7 +79,7 @@ def test_what_is_saved_of_an_augmented_model_never_augments(dataset, augmented, 
     checkpoints.save_model(models.without_augmentation(model), tmp_path / file)
     loaded = checkpoints.load_model(tmp_path / file)
     assert not [layer.name for layer in loaded.layers if "Random" in type(layer).__name__]
-    pixels, _ = trainer.prepare(model, dataset.test, 10)
+    pixels, _ = batches.pixels_and_targets(model, dataset.test, 10)
     np.testing.assert_allclose(loaded(pixels), model(pixels, training=False), atol=1e-5)
     assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 7
 
@@ -167,7 +167,7 @@ def test_large_images_are_evaluated_fewer_at_once():
 def test_a_cnn_of_few_steps_predicts_as_well_as_it_trained(dataset):
     values = {"filters": 8, "batch_size": 40, "epochs": 3, "optimizer": "adam", "dropout": 0.0}
     model, _ = train(dataset, parameters(initial_lr=0.003, **values))
-    pixels, targets = trainer.prepare(model, dataset.train, 10)
+    pixels, targets = batches.pixels_and_targets(model, dataset.train, 10)
     by_batch = np.mean(np.argmax(model(pixels, training=True), -1) == targets.argmax(-1))
     assert by_batch > 0.85
     assert trainer.evaluate(model, dataset.train, 10).accuracy > by_batch - 0.1

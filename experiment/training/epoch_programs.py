@@ -1,0 +1,128 @@
+"""The programs of compiled epochs: one that trains on a block of batches, one that evaluates a whole set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from experiment.training import dropout, programs
+from experiment.training.batches import Source, prepare
+
+XLA, GRAPH, OFF = "xla", "graph", "off"
+
+
+def training_program(
+    model: keras.Model,
+    source: Source,
+    signature: list[Any],
+    classes: int,
+    batch_size: int,
+    rest: int,
+    compiled: str,
+) -> Callable[..., tf.Tensor]:
+    """Build the program, whose inputs its signature lists; it returns losses float [steps + 1]."""
+    algorithm = dropout.XLA_ALGORITHM if compiled == XLA else dropout.GRAPH_ALGORITHM
+    train = _block_of_steps(model, source, classes, batch_size, rest)
+
+    @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
+    def program(
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        class_weights: tf.Tensor,
+        schedule: tf.Tensor,
+        rates: tf.Tensor,
+        seed: tf.Tensor,
+        order: tf.Tensor,
+        steps: tf.Tensor,
+        has_rest: tf.Tensor,
+    ) -> tf.Tensor:
+        with programs.given(model, schedule, rates, seed, algorithm):
+            return train(images, labels, class_weights, order, steps, has_rest)
+
+    return program
+
+
+def _block_of_steps(
+    model: keras.Model, source: Source, classes: int, batch_size: int, rest: int
+) -> Callable[..., tf.Tensor]:
+    """Return a function of (images, labels, class weights, order, steps, has_rest): it trains on a block."""
+
+    def run(
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        class_weights: tf.Tensor,
+        order: tf.Tensor,
+        steps: tf.Tensor,
+        has_rest: tf.Tensor,
+    ) -> tf.Tensor:
+        def step(at: tf.Tensor, losses: tf.Tensor, size: int) -> tf.Tensor:
+            batch = source.gather(images, labels, tf.slice(order, [at * batch_size], [size]))
+            weights = tf.gather(class_weights, batch[1]) if class_weights.shape[0] else None
+            loss = _train_on(model, *prepare(*batch, classes), weights)
+            return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
+
+        most = order.shape[0] // batch_size
+        at, losses = tf.constant(0), tf.zeros([most + 1], keras.config.floatx())
+        if most:
+            at, losses = tf.while_loop(
+                lambda at, _: at < steps,
+                lambda at, losses: (at + 1, step(at, losses, batch_size)),
+                (at, losses),
+            )
+        if rest:
+            # The last batch is smaller. Compiled apart it needs no padding, which batch statistics would see.
+            losses = tf.cond(has_rest, lambda: step(at, losses, rest), lambda: losses)
+        return losses
+
+    return run
+
+
+def _train_on(
+    model: keras.Model, pixels: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None
+) -> tf.Tensor:
+    """Take one step, as Keras' own ``train_step`` does; return its loss."""
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        logits = model(pixels, training=True)
+        loss = model.compute_loss(pixels, targets, logits, weights, training=True)
+        scaled = model.optimizer.scale_loss(loss)
+    model.optimizer.apply(tape.gradient(scaled, variables), variables)
+    _loss_tracker(model).update_state(loss, sample_weight=tf.shape(pixels)[0])
+    model.compute_metrics(pixels, targets, logits)
+    return loss
+
+
+def evaluation_program(
+    model: keras.Model, source: Source, signature: list[Any], classes: int, batch_size: int, compiled: str
+) -> Callable[..., None]:
+    """Build the program: (images, labels) into the model's metrics."""
+    examples = signature[1].shape[0]
+    rest = examples % batch_size
+    whole = examples - rest
+
+    @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
+    def program(images: tf.Tensor, labels: tf.Tensor) -> None:
+        def step(start: tf.Tensor, size: int) -> None:
+            pixels, targets = prepare(*source.window(images, labels, start, size), classes)
+            logits = model(pixels, training=False)
+            loss = model.compute_loss(pixels, targets, logits, training=False)
+            _loss_tracker(model).update_state(loss, sample_weight=size)
+            model.compute_metrics(pixels, targets, logits)
+
+        def body(start: tf.Tensor) -> tuple[tf.Tensor]:
+            step(start, batch_size)
+            return (start + batch_size,)
+
+        if whole:
+            tf.while_loop(lambda start: start < whole, body, (tf.constant(0),))
+        if rest:
+            step(tf.constant(whole), rest)
+
+    return program
+
+
+def _loss_tracker(model: keras.Model) -> Any:
+    return next(metric for metric in model.metrics if metric.name == "loss")

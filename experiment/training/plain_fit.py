@@ -1,0 +1,72 @@
+"""Stock ``fit`` over batches from a generator: the reference that compiled epochs must agree with."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from experiment.data.arrays import Examples
+from experiment.data.splits import Dataset
+from experiment.training.batches import input_shape, pixels_and_targets
+
+EVALUATION_BATCH = 1000
+OnStepLosses = Callable[[int, np.ndarray], None]
+
+
+def plain_batches(
+    model: keras.Model, dataset: Dataset, batch_size: int, orders: Iterator[np.ndarray]
+) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """Return batches of pixels and targets for stock ``fit``: the reference."""
+    classes, kind = len(dataset.class_names), keras.config.floatx()
+
+    def batches(examples: Examples, order: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, len(order), size):
+            yield pixels_and_targets(model, examples.take(order[start : start + size]), classes)
+
+    shape = input_shape(model, dataset.train)
+    signature = (tf.TensorSpec((None, *shape), kind), tf.TensorSpec((None, classes), kind))
+    everyone = np.arange(len(dataset.validation))
+
+    def stream(examples: Examples, orders: Iterator[np.ndarray], size: int) -> tf.data.Dataset:
+        batched = tf.data.Dataset.from_generator(
+            lambda: batches(examples, next(orders), size), output_signature=signature
+        )
+        return batched.apply(_cardinality(math.ceil(len(examples) / size))).prefetch(2)
+
+    return (
+        stream(dataset.train, orders, batch_size),
+        stream(dataset.validation, itertools.repeat(everyone), EVALUATION_BATCH),
+    )
+
+
+# Without it Keras takes the end of a generator for the end of all data, with a warning.
+_cardinality = tf.data.experimental.assert_cardinality
+
+
+class StepLosses(keras.callbacks.Callback):
+    """Recovers the losses of single steps from the running mean that stock ``fit`` gives its callbacks."""
+
+    def __init__(self, on_step_losses: OnStepLosses, batch_size: int, examples: int) -> None:
+        super().__init__()
+        self._on_step_losses = on_step_losses
+        self._sizes = [min(batch_size, examples - start) for start in range(0, examples, batch_size)]
+        self._means: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Begin with no step."""
+        self._means = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Note the mean so far; after the last step, tell the losses of all."""
+        self._means.append(float((logs or {})["loss"]))
+        if len(self._means) == len(self._sizes):
+            sizes = np.array(self._sizes)
+            totals = np.diff(np.array(self._means) * np.cumsum(sizes), prepend=0.0)
+            last = int(self.model.optimizer.iterations.numpy())
+            self._on_step_losses(last - len(sizes) + 1, totals / sizes)

@@ -79,7 +79,7 @@ def missing_from(messages: Iterable[Message], has: Holdings | None, archive: Pat
     return missing
 
 
-def describe(message: Message) -> str:
+def message_text(message: Message) -> str:
     """Return what a message tells of, in words: 'parameter seed'."""
     payload = message["payload"]
     return {

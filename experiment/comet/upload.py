@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from experiment.comet import session, settings
-from experiment.comet.holdings import Holdings, describe, fetch_holdings, missing_from
+from experiment.comet.holdings import Holdings, fetch_holdings, message_text, missing_from
 from experiment.comet.server import Server
 from experiment.errors import UserError
 from experiment.store.archive_format import (
@@ -152,7 +152,7 @@ def _write_ledger(
         "uploaded": time.time(),
         "verified": not missing,
         "counts": {_COUNTED[kind]: count for kind, count in counts.items()},
-        "missing": sorted({describe(message) for message in missing}),
+        "missing": sorted({message_text(message) for message in missing}),
     }
     write_json(directory.upload_file, ledger)
     return ledger

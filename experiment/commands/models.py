@@ -51,9 +51,9 @@ def inspect_command(options: argparse.Namespace) -> int:
     if options.json:
         streams.print_json(image_report.facts(inspection, split))
     else:
-        print(image_report.describe(inspection))
+        print(image_report.pictures_text(inspection))
         if split:
-            print(image_report.describe_split(inspection, split))
+            print(image_report.split_text(inspection, split))
         print("\n  ".join([f"{len(wrong)} thing(s) wrong:", *wrong]) if wrong else "fit to train on")
     return 1 if wrong else 0
 

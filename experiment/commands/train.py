@@ -145,7 +145,7 @@ def _sweep(params: Params, options: argparse.Namespace) -> int:
     with _on_first_signal(end):
         summary = sweep.run_sweep(options.sweep, params, settings)
     if not options.quiet:
-        sweep_ranking.describe(summary)
+        sweep_ranking.print_ranking(summary)
     if options.json:
         streams.print_json(summary)
     if received:
@@ -189,7 +189,7 @@ def _train(
     facts = summary(finished)
     rerun = facts.get("rerun")
     if not options.quiet:
-        judged = verdict.describe(rerun) if rerun else None
+        judged = verdict.rerun_text(rerun) if rerun else None
         print(closing_lines(facts, params.model_file, judged), file=sys.stderr)
     if options.json:
         streams.print_json(facts)

@@ -13,6 +13,7 @@ from experiment.compare.pairs import Verdict, mcnemar_verdicts, welch_verdicts
 from experiment.errors import UserError
 from experiment.store.curves import results_of
 from experiment.store.record import FINISHED, RunRecord
+from experiment.system.names import some
 
 METRIC = "test_accuracy"
 
@@ -100,9 +101,8 @@ def _run_warnings(records: Sequence[RunRecord], metric: str) -> list[str]:
         prints = Counter(origin_of(record)[part] for record in records)
         known = {value: count for value, count in prints.items() if value}
         if len(known) > 1:
-            shown = ", ".join(f"{count} × {value[:8]}" for value, count in list(known.items())[:5])
-            more = f" and {len(known) - 5} more" if len(known) > 5 else ""
-            warnings.append(f"the runs {what}: {shown}{more}")
+            shown = some([f"{count} × {value[:8]}" for value, count in known.items()], 5)
+            warnings.append(f"the runs {what}: {shown}")
         if len(prints) > len(known) and len(records) > 1:
             warnings.append(
                 f"of {prints[None]} of {len(records)} runs the {part} is unknown: they left no fingerprint"
@@ -133,5 +133,4 @@ def _warnings_of_choice(records: Sequence[RunRecord], metric: str) -> list[str]:
 
 
 def _named(records: Iterable[RunRecord]) -> str:
-    names = [label_of(record) for record in records]
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    return some([label_of(record) for record in records], 4)

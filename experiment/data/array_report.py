@@ -14,6 +14,7 @@ from experiment.data.arrays import Arrays
 from experiment.data.named_sets import DATASETS, load_arrays
 from experiment.errors import UserError
 from experiment.system import streams
+from experiment.system.names import some
 
 SHOWN = 20
 
@@ -38,7 +39,7 @@ def inspect(dataset: str, as_json: bool) -> int:
         streams.print_json(report | {"problems": wrong})
         return 1 if wrong else 0
     if "parts" in report:
-        print(describe(report))
+        print(arrays_text(report))
     print("\n  ".join([f"{len(wrong)} thing(s) wrong:", *wrong]) if wrong else "fit to train on")
     return 1 if wrong else 0
 
@@ -65,15 +66,14 @@ def facts(arrays: Arrays) -> dict[str, Any]:
     }
 
 
-def describe(report: Mapping[str, Any]) -> str:
+def arrays_text(report: Mapping[str, Any]) -> str:
     """Return the facts of a set as lines of text, but for what is wrong."""
     parts = report["parts"]
     total = sum(sum(counts.values()) for counts in parts.values())
     lines = [f"{report['dataset']} {total} images, {len(parts['train'])} classes"]
     for part, counts in parts.items():
-        shown = [f"{name} {count}" for name, count in list(counts.items())[:SHOWN]]
-        more = [f"and {len(counts) - SHOWN} more"] if len(counts) > SHOWN else []
-        lines.append(f"  {part:<11}{sum(counts.values()):>6}  {', '.join(shown + more)}")
+        shown = some([f"{name} {count}" for name, count in counts.items()], SHOWN)
+        lines.append(f"  {part:<11}{sum(counts.values()):>6}  {shown}")
     if "test" not in parts:
         lines.append("  test       none: a fifth of train is held out by split-seed")
     height, width, channels = report["image_shape"]

@@ -22,7 +22,7 @@ from experiment.errors import UserError
 from experiment.store.files import sync_folder
 from experiment.system import machine
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -50,7 +50,7 @@ def cache_folder() -> Path:
     return Path(home) / "keras-comet-pipeline" / "images"
 
 
-def hash_files(paths: Iterable[Path], progress: Progress) -> list[tuple[str | None, str]]:
+def hash_files(paths: Iterable[Path], progress: ProgressCallback) -> list[tuple[str | None, str]]:
     """Return of each file the SHA-256 of its content and no reason, or None and the reason."""
 
     def read(path: Path) -> tuple[str | None, str]:
@@ -67,7 +67,7 @@ def decode(
     height: int,
     width: int,
     channels: int,
-    progress: Progress = lambda *_: None,
+    progress: ProgressCallback = lambda *_: None,
 ) -> Decoded:
     """Decode files to pictures of one size, or take them from the cache.
 
@@ -91,7 +91,9 @@ def decode(
     return decoded if depth == image.FULL_DEPTH else _decode(files, shape, depth, progress)
 
 
-def _decode(files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progress: Progress) -> Decoded:
+def _decode(
+    files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progress: ProgressCallback
+) -> Decoded:
     """Decode files, in order of their contents, by one depth, or take them from the cache."""
     settings = [image.DECODER, PIL.__version__, *shape[1:], depth]
     key = hashlib.sha256(json.dumps([settings, list(files)]).encode()).hexdigest()
@@ -121,7 +123,7 @@ def _decode(files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progr
 
 
 def _write(
-    folder: Path, files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progress: Progress
+    folder: Path, files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progress: ProgressCallback
 ) -> None:
     """Decode into two new files; row by row, as a memory map would end the process where the disk is full."""
     _, height, width, channels = shape
@@ -183,7 +185,7 @@ def _read(folder: Path, shape: tuple[int, ...], depth: int) -> Decoded | None:
 
 
 def _in_parallel(
-    title: str, function: Callable[[Item], Result], items: list[Item], progress: Progress
+    title: str, function: Callable[[Item], Result], items: list[Item], progress: ProgressCallback
 ) -> Iterator[Result]:
     """Yield a function's results in order, from threads: Pillow and hashlib let others run meanwhile."""
     threads = machine.cores()

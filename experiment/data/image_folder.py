@@ -64,7 +64,7 @@ def is_image_folder(dataset: str) -> bool:
 
 
 def inspect_folder(
-    folder: Path, image_size: int, channels: int, progress: image_cache.Progress = lambda *_: None
+    folder: Path, image_size: int, channels: int, progress: image_cache.ProgressCallback = lambda *_: None
 ) -> Inspection:
     """Look at every file of a folder: decode all, compare all, and say what is wrong instead of raising.
 
@@ -160,7 +160,7 @@ def load_set(source: str, get_parameter: Callable[[str], Any]) -> Arrays:
 
 
 def _files(
-    layout: Layout, faults: list[Fault], droppings: Counter[str], progress: image_cache.Progress
+    layout: Layout, faults: list[Fault], droppings: Counter[str], progress: image_cache.ProgressCallback
 ) -> tuple[list[File], dict[str, Path]]:
     """Return the readable files of class folders and a path for each content; others become faults."""
     found: list[tuple[Path, str, str]] = []

@@ -10,7 +10,7 @@ from typing import Any
 from experiment.data.image import FULL_DEPTH
 from experiment.data.image_folder import Inspection
 from experiment.data.splits import Dataset
-from experiment.system.names import as_utf8, printable
+from experiment.system.names import as_utf8, printable, some
 
 UNBALANCED = 3
 SHOWN = 20
@@ -53,7 +53,7 @@ def split_sizes(split: Dataset) -> dict[str, int]:
     return {part: len(getattr(split, part)) for part in ("train", "validation", "test")}
 
 
-def describe_split(inspection: Inspection, split: Dataset) -> str:
+def split_text(inspection: Inspection, split: Dataset) -> str:
     """Return a line on what is trained on, and what is held out of it for the other parts."""
     held = sum(file.part == "train" for file in inspection.files) - len(split.train)
     test_is_held = "test" not in inspection.parts
@@ -65,7 +65,7 @@ def describe_split(inspection: Inspection, split: Dataset) -> str:
     return f"  split      {', '.join(shown)}"
 
 
-def describe(inspection: Inspection) -> str:
+def pictures_text(inspection: Inspection) -> str:
     """Return the report of an inspection as lines of text, but for what is wrong."""
     report = facts(inspection)
     lines = [f"{inspection.name} {len(inspection.files)} pictures, {len(inspection.class_names)} classes"]
@@ -87,8 +87,7 @@ def describe(inspection: Inspection) -> str:
         also = f", {other} of them by other bytes" if other else ""
         lines.append(f"  copies     {report['copies']} files repeat another's picture{also}")
     if constant := report["constant"]:
-        more = f" and {len(constant) - PATHS} more" if len(constant) > PATHS else ""
-        named = f"{', '.join(constant[:PATHS])}{more}"
+        named = some(constant, PATHS)
         lines.append(f"  blank      {len(constant)} pictures are of a single colour: {named}")
     if report["outside"]:
         lines.append(f"  outside    {report['outside']} files lie in no class folder and are not used")
@@ -100,5 +99,4 @@ def describe(inspection: Inspection) -> str:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    shown = [f"{name} {count}" for name, count in counts.items()]
-    return ", ".join(shown[:SHOWN] + ([f"and {len(shown) - SHOWN} more"] if len(shown) > SHOWN else []))
+    return some([f"{name} {count}" for name, count in counts.items()], SHOWN)

@@ -12,7 +12,7 @@ LEVEL = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
-class Difference:
+class MeanDifference:
     """A difference of two means with its 95 % interval, and the two-sided p value of "there is none"."""
 
     value: float
@@ -32,7 +32,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     return mean, float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * error
 
 
-def welch(first: Sequence[float], second: Sequence[float]) -> Difference | None:
+def welch(first: Sequence[float], second: Sequence[float]) -> MeanDifference | None:
     """Compare the means of first − second by Welch's t test, which lets the two vary differently.
 
     Returns:
@@ -45,7 +45,7 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Difference | None:
     result = stats.ttest_ind(first, second, equal_var=False)
     interval = result.confidence_interval(LEVEL)
     value = float(np.mean(first) - np.mean(second))
-    return Difference(value, float(interval.low), float(interval.high), float(result.pvalue))
+    return MeanDifference(value, float(interval.low), float(interval.high), float(result.pvalue))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -66,7 +66,7 @@ def judge(original: RunRecord, directory: RunDirectory) -> dict[str, Any]:
     }
 
 
-def describe(rerun: Mapping[str, Any]) -> str:
+def rerun_text(rerun: Mapping[str, Any]) -> str:
     """Return the verdict in words, from what ``rerun.announce`` and ``judge`` return."""
     on_test, first = rerun["predictions"], rerun["first_divergence"]
     if rerun["verdict"] == IDENTICAL:

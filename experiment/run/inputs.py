@@ -84,7 +84,7 @@ def open_data(params: Params, dataset: Mapping[str, np.ndarray] | Arrays | None,
         inspection = image_folder.inspect_folder(
             Path(params.dataset), params.image_size, params.channels, progress
         )
-    console.say(image_report.describe(inspection))
+    console.say(image_report.pictures_text(inspection))
     values = params.model_dump(by_alias=True)
     arrays = image_folder.load_images(inspection, values.__getitem__, memory=0)
     return Opened(params.dataset, arrays, inspection)

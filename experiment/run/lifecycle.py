@@ -19,6 +19,7 @@ from experiment.store.files import write_json
 from experiment.store.record import FAILED, FINISHED, INTERRUPTED, RUNNING, process_identity
 from experiment.system.console import Console
 from experiment.system.deadline import DeadlinePassed, within
+from experiment.system.names import some
 from experiment.system.parser import PREFIX, command_on
 from experiment.system.secrets import redact
 
@@ -201,7 +202,6 @@ def _say_what_arrived(directory: RunDirectory, seconds: float, console: Console)
     if not ledger:
         console.notice(f"Comet does not say what it has of this run; {later}")
     elif missing := ledger["missing"]:
-        lacking = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        console.notice(f"Comet lacks {lacking}; {later}")
+        console.notice(f"Comet lacks {some(missing, 3)}; {later}")
     else:
         console.say(f"Comet has all of this run: {upload.counted(ledger)}, read back")

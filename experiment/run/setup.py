@@ -7,7 +7,7 @@ from collections.abc import Collection, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiment.comet import session, settings
-from experiment.data.image_report import describe_split
+from experiment.data.image_report import split_text
 from experiment.data.splits import Dataset, splits_by_chance
 from experiment.errors import UserError
 from experiment.run import provenance
@@ -98,7 +98,7 @@ def describe(
         console.notice(notice)
     split = opened.split(values.__getitem__)
     if opened.inspection:
-        console.say(describe_split(opened.inspection, split))
+        console.say(split_text(opened.inspection, split))
     secrets = (settings.api_key(),)
     facts = provenance.describe_run(secrets, console.notice) | {"dataset": data_facts(split, opened.source)}
     if resume:

@@ -19,7 +19,7 @@ from pydantic import Field
 from experiment.errors import UserError
 from experiment.store.files import DamagedFile, Number, Scalar, Schema, Seconds, read_json, write_json
 from experiment.sweep.outcomes import Outcome, settle
-from experiment.sweep.points import Point, Sweep, parameters
+from experiment.sweep.points import SearchPoint, Sweep, parameters
 from experiment.sweep.trial import Trial
 from params.spec import Params
 
@@ -72,7 +72,7 @@ class Plan:
         self.file = self.folder / "sweep.json"
         stored = self._read() if self.file.exists() else {}
         self.id: str = stored.get("id") or f"{digest[:10]}-{os.urandom(4).hex()}"
-        self.points: list[Point] = stored.get("points", [])
+        self.points: list[SearchPoint] = stored.get("points", [])
         self.asked: list[Mapping[str, Any]] = stored.get("asked", [])
         self._facts = {"created": stored.get("created", time.time()), "scheduler": scheduler}
 

@@ -19,7 +19,7 @@ EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 MOST_POINTS = 10_000
 DRAWS_A_POINT = 200  # until a new point is drawn; then the space is taken to have no more
 
-Point = dict[str, Any]
+SearchPoint = dict[str, Any]
 
 
 class Strict(BaseModel):
@@ -73,7 +73,7 @@ class Sweep:
         return self.spec.maxCombo or (None if self.algorithm == "grid" else 10 * len(self.axes))
 
 
-def points(sweep: Sweep, base: Params) -> list[Point]:
+def points(sweep: Sweep, base: Params) -> list[SearchPoint]:
     """Return the points of a grid or random search, in the order of their trials; each once.
 
     A point holds the parameters that apply to it: ``filters`` isn't varied where the model is an mlp.
@@ -87,10 +87,10 @@ def points(sweep: Sweep, base: Params) -> list[Point]:
     return found[: sweep.limit]
 
 
-def draw(sweep: Sweep, base: Params, shares: Iterable[Mapping[str, float]]) -> list[Point]:
+def draw(sweep: Sweep, base: Params, shares: Iterable[Mapping[str, float]]) -> list[SearchPoint]:
     """Return new points at shares, 0 to 1, of the axes, until there are enough or no new one comes up."""
     drawn = ({name: axis.at(each[name]) for name, axis in sweep.axes.items()} for each in shares)
-    found: dict[str, Point] = {}
+    found: dict[str, SearchPoint] = {}
     misses = 0
     for point in drawn:
         kept = applicable(point, base)
@@ -101,7 +101,7 @@ def draw(sweep: Sweep, base: Params, shares: Iterable[Mapping[str, float]]) -> l
     return list(found.values())
 
 
-def applicable(point: Point, base: Params) -> Point:
+def applicable(point: SearchPoint, base: Params) -> SearchPoint:
     """Return the part of a point that applies to its run.
 
     Raises:
@@ -117,7 +117,7 @@ def applying(sweep: Sweep, base: Params) -> set[str]:
     return {name for corner in corners for name in parameters(corner, base).applicable()}
 
 
-def parameters(point: Point, base: Params) -> Params:
+def parameters(point: SearchPoint, base: Params) -> Params:
     """Return the parameters of a point's run.
 
     Raises:
@@ -131,7 +131,7 @@ def spelled(point: Mapping[str, Any]) -> str:
     return json.dumps(point, sort_keys=True, ensure_ascii=False)
 
 
-def grid(sweep: Sweep, size: int) -> Iterator[Point]:
+def grid(sweep: Sweep, size: int) -> Iterator[SearchPoint]:
     """Yield the points of a grid, at most ``size`` values of a range, whether they apply or not."""
     axes = [axis.grid(size) for axis in sweep.axes.values()]
     return (dict(zip(sweep.axes, values, strict=True)) for values in itertools.product(*axes))
@@ -143,7 +143,7 @@ def _shares(sweep: Sweep, seed: int) -> Iterator[dict[str, float]]:
         yield {name: generator.random() for name in sweep.axes}
 
 
-def _unique(drawn: Iterable[Point], base: Params) -> Iterator[Point]:
+def _unique(drawn: Iterable[SearchPoint], base: Params) -> Iterator[SearchPoint]:
     seen = set()
     for point in drawn:
         kept = applicable(point, base)

@@ -43,7 +43,7 @@ def summarize(plan: Plan) -> dict[str, Any]:
     }
 
 
-def describe(summary: Mapping[str, Any]) -> None:
+def print_ranking(summary: Mapping[str, Any]) -> None:
     """Print the first rows of a sweep's ranking, what went wrong, and what to do next."""
     from rich.console import Console
     from rich.table import Table

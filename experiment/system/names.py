@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 _JOINERS = "\u200c\u200d"  # Persian words and many emoji hold them
+SHOWN_DIGITS = 12
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
@@ -24,3 +26,14 @@ def printable(name: str) -> str:
         else each
         for each in text
     )
+
+
+def short(identifier: str) -> str:
+    """Return what is shown of a run's key, a commit or a SHA-256: enough to be unique among people's runs."""
+    return identifier[:SHOWN_DIGITS]
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """Return names as a list in words, of more than ``most`` the first and how many more there are."""
+    rest = f"and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + (f" {rest}" if rest else "")

@@ -179,7 +179,7 @@ def test_the_same_pixels_in_other_bytes_are_the_same_picture(photographs, kind):
 def test_the_same_pixels_in_other_bytes_are_never_divided_by_a_split(two_classes):
     for path in list((two_classes / "零").iterdir()):
         path.with_suffix(".bmp").write_bytes(encode(np.asarray(Image.open(path)), "BMP"))
-    assert "10 files repeat another's picture, 10 of them by other bytes" in image_report.describe(
+    assert "10 files repeat another's picture, 10 of them by other bytes" in image_report.pictures_text(
         inspect(two_classes)
     )
     arrays = load(two_classes)
@@ -206,7 +206,7 @@ def test_grey_of_16_bits_is_scaled_by_what_all_of_the_set_hold(digits, tmp_path,
     assert inspection.depth == depth
     train = load(tmp_path / "x").train.images[..., 0]
     np.testing.assert_array_equal(np.sort(train, axis=0), np.sort([*images, digits["x_test"][0]], axis=0))
-    assert ("of 16 bits of grey" in image_report.describe(inspection)) == (depth < 16)
+    assert ("of 16 bits of grey" in image_report.pictures_text(inspection)) == (depth < 16)
 
 
 def test_one_deeper_picture_makes_the_rule_for_all(digits, tmp_path):
@@ -221,7 +221,7 @@ def test_blank_pictures_are_reported_and_in_two_classes_refused(two_classes):
     for number, shade in enumerate((0, 255)):
         path = two_classes / "零" / f"blank{number}.png"
         path.write_bytes(encode(np.full((9, 9), shade, np.uint8)))
-    assert "2 pictures are of a single colour: 零/blank0.png, 零/blank1.png" in image_report.describe(
+    assert "2 pictures are of a single colour: 零/blank0.png, 零/blank1.png" in image_report.pictures_text(
         inspect(two_classes)
     )
     assert len(load(two_classes).train) == 22
@@ -288,7 +288,7 @@ def test_the_report_tells_counts_formats_modes_sizes_and_balance(two_classes, di
     assert report["modes"] == {"L": 55, "RGB": 1}
     assert report["sizes"] == [[28, 28], [28, 28], [90, 20]]
     assert report["outside"] == 1
-    text = image_report.describe(inspection)
+    text = image_report.pictures_text(inspection)
     assert "unbalanced 4.6 to 1" in text
     assert "1 files lie in no class folder" in text
 

@@ -70,7 +70,7 @@ def test_a_part_without_classes_is_left_out_and_named(tmp_path, beside):
     inspection = inspect(write_layout(tmp_path / "x", [*classes("train/"), beside]))
     assert counts(inspection) == {"train": 4}
     assert image_folder.reasons(inspection) == []
-    assert f"notice     {beside.split('/')[0]}/ is left out" in image_report.describe(inspection)
+    assert f"notice     {beside.split('/')[0]}/ is left out" in image_report.pictures_text(inspection)
 
 
 def test_a_class_may_be_called_as_a_part_would_be(tmp_path):
@@ -135,7 +135,7 @@ def test_what_systems_leave_is_named_once_and_stops_nothing(tmp_path):
     ]
     inspection = inspect(write_layout(tmp_path / "x", classes("") + left))
     assert (counts(inspection), image_folder.reasons(inspection)) == ({"train": 4}, [])
-    (line,) = [each for each in image_report.describe(inspection).splitlines() if "left out" in each]
+    (line,) = [each for each in image_report.pictures_text(inspection).splitlines() if "left out" in each]
     assert line.endswith("what systems leave: @eaDir 1, THUMBS.DB 1, Thumbs.db 1, desktop.ini 1, thumbs.db 1")
 
 
@@ -166,7 +166,7 @@ def test_names_are_one_line_without_escapes(tmp_path):
     inspection = inspect(write_layout(tmp_path / "x", classes("", names=names)))
     assert inspection.class_names == (r"caf\xe9", r"red\x1b[31m", r"two\nlines")
     assert all(file.path.isprintable() for file in inspection.files)
-    assert len(image_report.describe(inspection).splitlines()) == 4
+    assert len(image_report.pictures_text(inspection).splitlines()) == 4
 
 
 @pytest.mark.parametrize("below", ["", "train/"])
@@ -201,5 +201,5 @@ def test_pictures_that_are_held_out_are_not_counted_as_training_ones(tmp_path, p
     params = Params(dataset="x/", image_size=8, channels=1, validation=validation)
     get_parameter = params.model_dump(by_alias=True).__getitem__
     split = split_arrays(image_folder.load_images(inspection, get_parameter, 0), get_parameter)
-    assert image_report.describe_split(inspection, split).split(maxsplit=1) == ["split", line]
+    assert image_report.split_text(inspection, split).split(maxsplit=1) == ["split", line]
     assert image_report.facts(inspection, split)["split"]["train"] == len(split.train)

@@ -24,7 +24,7 @@ SIDE = 64  # larger pictures are shown by every k-th pixel
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class PredictedClasses:
     """Of each test example [N] its label and the predicted class; how sure that was, in 255ths, uint8."""
 
     labels: np.ndarray
@@ -37,42 +37,44 @@ class Outcome:
         return {"predicted": _base64(self.predicted.astype(_wide(self.classes))), "sure": _base64(self.sure)}
 
 
-def read_outcomes(records: Sequence[RunRecord]) -> list[Outcome | None]:
+def read_predicted(records: Sequence[RunRecord]) -> list[PredictedClasses | None]:
     """Read what each run said of its test set; None where that is not kept, or no longer fits the page."""
-    outcomes: list[Outcome | None] = []
+    all_answers: list[PredictedClasses | None] = []
     room = PREDICTION_BYTES
     for record in records:
         found = _read(record) if room > 0 else None
         room -= 2 * len(found.labels) if found else 0
-        outcomes.append(found)
-    return outcomes
+        all_answers.append(found)
+    return all_answers
 
 
-def tests(records: Sequence[RunRecord], outcomes: Sequence[Outcome | None]) -> dict[str, dict[str, Any]]:
+def tests(
+    records: Sequence[RunRecord], all_answers: Sequence[PredictedClasses | None]
+) -> dict[str, dict[str, Any]]:
     """Return what is known of each test set, by its fingerprint.
 
     Pictures are read from the data that a run was trained on, if that lies here and still has the test set's
     fingerprint: of the examples that some run got wrong, as many as fit, first those that divide the runs.
     """
-    by_set: dict[str, list[tuple[RunRecord, Outcome]]] = {}
-    for record, outcome in zip(records, outcomes, strict=True):
+    by_set: dict[str, list[tuple[RunRecord, PredictedClasses]]] = {}
+    for record, answers in zip(records, all_answers, strict=True):
         fingerprint = record.run.get("dataset", {}).get("test_fingerprint")
-        if outcome is not None and fingerprint:
-            by_set.setdefault(fingerprint, []).append((record, outcome))
+        if answers is not None and fingerprint:
+            by_set.setdefault(fingerprint, []).append((record, answers))
     found = {}
     for fingerprint, members in by_set.items():
-        first, count = members[0][1], max(outcome.classes for _, outcome in members)
+        first, count = members[0][1], max(answers.classes for _, answers in members)
         names = (record.run["dataset"].get("classes") for record, _ in members)
         found[fingerprint] = {
             "classes": next((each for each in names if each), [str(label) for label in range(count)]),
             "wide": count > 256,
             "labels": _base64(first.labels.astype(_wide(count))),
-            "images": _pictures([record for record, _ in members], [outcome for _, outcome in members]),
+            "images": _pictures([record for record, _ in members], [answers for _, answers in members]),
         }
     return found
 
 
-def _read(record: RunRecord) -> Outcome | None:
+def _read(record: RunRecord) -> PredictedClasses | None:
     try:
         found = record.predictions()
     except (OSError, UserError):
@@ -80,13 +82,13 @@ def _read(record: RunRecord) -> Outcome | None:
     if found is None:
         return None
     sure = np.round(found.probabilities.max(-1) * 255).clip(0, 255).astype(np.uint8)
-    return Outcome(found.labels, found.probabilities.argmax(-1), sure, found.probabilities.shape[1])
+    return PredictedClasses(found.labels, found.probabilities.argmax(-1), sure, found.probabilities.shape[1])
 
 
-def _pictures(records: Sequence[RunRecord], outcomes: Sequence[Outcome]) -> dict[str, Any] | None:
-    labels = outcomes[0].labels
-    alike = [outcome for outcome in outcomes if outcome.labels.shape == labels.shape]
-    wrong = np.sum([outcome.predicted != labels for outcome in alike], axis=0)
+def _pictures(records: Sequence[RunRecord], all_answers: Sequence[PredictedClasses]) -> dict[str, Any] | None:
+    labels = all_answers[0].labels
+    alike = [answers for answers in all_answers if answers.labels.shape == labels.shape]
+    wrong = np.sum([answers.predicted != labels for answers in alike], axis=0)
     sources = {record.run["dataset"].get("source"): record for record in reversed(records)}
     images = next((found for record in sources.values() if (found := _test_images(record)) is not None), None)
     if images is None or len(images) != len(labels) or not np.any(wrong):

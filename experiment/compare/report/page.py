@@ -86,7 +86,7 @@ def _for_script(content: Any) -> str:
 
 def _payload(comparison: Comparison) -> dict[str, Any]:
     """Return all that the page's script draws."""
-    outcomes = mistakes.read_outcomes(comparison.records)
+    predicted = mistakes.read_predicted(comparison.records)
     places = {record.key: place for place, record in enumerate(comparison.records)}
     ranked, looked_at = parameter_importance(comparison.records, comparison.results, comparison.metric)
     small = {
@@ -113,8 +113,8 @@ def _payload(comparison: Comparison) -> dict[str, Any]:
     }
     return plain_json(small) | {
         "curves": _curves([collect_curves(record.points()) for record in comparison.records]),
-        "tests": mistakes.tests(comparison.records, outcomes),
-        "predictions": [outcome.encoded() if outcome else None for outcome in outcomes],
+        "tests": mistakes.tests(comparison.records, predicted),
+        "predictions": [each.encoded() if each else None for each in answers],
     }
 
 

@@ -114,7 +114,7 @@ def _payload(comparison: Comparison) -> dict[str, Any]:
     return plain_json(small) | {
         "curves": _curves([collect_curves(record.points()) for record in comparison.records]),
         "tests": mistakes.tests(comparison.records, predicted),
-        "predictions": [each.encoded() if each else None for each in answers],
+        "predictions": [each.encoded() if each else None for each in predicted],
     }
 
 

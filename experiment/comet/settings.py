@@ -38,7 +38,6 @@ _IMPATIENCE = {
 }
 
 
-@functools.cache
 def import_comet() -> Any:
     """Import the SDK with its automatic logging off and its patience bounded.
 
@@ -46,9 +45,15 @@ def import_comet() -> Any:
         UserError: what it is configured with cannot be read.
     """
     read_environment()
+    # At each call: the SDK reads some of them when a run starts, and a program may have changed them since.
     os.environ.update(_SWITCHES)
     for name, value in _IMPATIENCE.items():
         os.environ.setdefault(name, value)
+    return _imported()
+
+
+@functools.cache
+def _imported() -> Any:
     from everett import InvalidValueError
 
     try:

@@ -1,7 +1,7 @@
 """Backbones: right weights at the right scale, as plain Keras has them; wrong files are refused."""
 
 import hashlib
-import importlib.resources
+import importlib.util
 import shutil
 from pathlib import Path
 
@@ -154,7 +154,10 @@ def test_features_from_a_cut_are_those_of_the_whole(lite0, pictures):
 def test_pictures_are_what_imagenet_calls_them(package, picture, label):
     weights = find_weights(LITE0, "imagenet")
     model = build_backbone(LITE0, weights, (224, 224, 3))
-    path = Path(str(importlib.resources.files(package) / picture))
+    spec = importlib.util.find_spec(package)
+    assert spec
+    assert spec.origin
+    path = Path(spec.origin).parent / picture
     pixels = images.read_image(path.read_bytes(), 224, 224, 3).pixels.astype(np.float32) / 255
     kernel, bias = read_weights(weights.path)["predictions"]
     logits = model(pixels[None]).numpy() @ kernel + bias

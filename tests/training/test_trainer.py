@@ -312,7 +312,7 @@ def built(monkeypatch):
 
         return build
 
-    for name in ("_training", "_evaluation"):
+    for name in ("training_program", "evaluation_program"):
         monkeypatch.setattr(compiled_epoch, name, counted(getattr(compiled_epoch, name)))
     return count
 

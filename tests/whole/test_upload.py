@@ -148,7 +148,7 @@ def test_a_flag_does_redirect_it(run, server, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "variables", "message"),
     [
-        (("upload", "{key}"), {}, "needs a Comet API key"),
+        (("upload", "{key}"), {}, "in Comet an API key is needed"),
         (("upload", "{key}"), {"COMET_API_KEY": "wrongKey9876543210zyxwv"}, "refuses the API key"),
         (("upload",), {}, "name runs, or give --all"),
         (("upload", "zzz"), {}, "no run 'zzz' in 'runs'"),

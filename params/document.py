@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BeforeValidator
 
-from params.spec import Params, condition, parameter_name
+from params.spec import Params, condition, parameter_name, presets
 
 PAGE = Path(__file__).parent.parent / "docs" / "parameters.md"
 WIDTH = 118
@@ -23,8 +23,9 @@ A parameter changes the result of a run. It has one spelling everywhere: the fla
 A parameter file given with `--params FILE` overrides the defaults, and flags override both. `FILE` is a TOML
 file, or the name of one in `params/`: `python train.py --params mnist-cnn --epochs 3`. An unknown name, a
 wrong type or a value out of range ends the command with one sentence and exit code 2, before anything is
-written. `params/` holds `mnist-mlp` (the tutorial's values, which are the defaults), `mnist-cnn` and
-`fashion-cnn`; [speed](speed.md#recipes) has their results.
+written. `params/` holds `mnist-mlp` (the tutorial's values, which are the defaults), `mnist-cnn`,
+`fashion-cnn` ([speed](speed.md#recipes) has their results) and `pictures`, for a [folder of
+pictures](pictures.md#a-pretrained-backbone).
 
 A run logs the parameters that apply to it and reads every one of them back from the experiment where it acts.
 A parameter that is logged but never read triggers a warning.
@@ -45,7 +46,9 @@ def render() -> str:
 def _section(field: str) -> str:
     """Describe a parameter: what it does, its default, what is allowed, when it applies."""
     declared = Params.model_fields[field]
-    facts = [f"default `{_toml(declared.default)}`", f"allowed: {_allowed(declared)}"]
+    others = [f"`{_toml(each.value)}` with {each.when.text}" for each in presets(field)]
+    default = ", ".join([f"`{_toml(declared.default)}`", *others])
+    facts = [f"default {default}", f"allowed: {_allowed(declared)}"]
     if when := condition(field):
         facts.append(f"applies with {when.text}")
     paragraphs = [textwrap.fill(f"{text}.", WIDTH) for text in (declared.description, "; ".join(facts))]

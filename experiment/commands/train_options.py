@@ -10,7 +10,7 @@ from typing import Any
 from experiment.errors import UserError
 from experiment.system.parser import RUNS, Parser
 from params.load import NAMES
-from params.spec import SYNONYMS, Params, condition
+from params.spec import SYNONYMS, Params, condition, presets
 
 # What options are called elsewhere; those of parameters are declared with them.
 OPTION_SYNONYMS = {
@@ -77,9 +77,13 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     for name in NAMES:
         field = Params.model_fields[name.replace("-", "_")]
         when = condition(name.replace("-", "_"))
-        help_text = (
-            f"{field.description} (default: {_shown(field.default)}{f'; with {when.text}' if when else ''})"
+        default = ", ".join(
+            [
+                str(_shown(field.default)),
+                *(f"{_shown(each.value)} with {each.when.text}" for each in presets(name.replace("-", "_"))),
+            ]
         )
+        help_text = f"{field.description} (default: {default}{f'; with {when.text}' if when else ''})"
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}
         group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text, **bare)
     return parser

@@ -15,6 +15,7 @@ from experiment.data import array_checks, downloads
 from experiment.data.array_files import IDX_FILES, read_idx_folder, read_npz
 from experiment.errors import UserError
 from experiment.system import streams
+from params.spec import is_folder_of_pictures
 from params.words import did_you_mean
 
 GetParameter = Callable[[str], Any]
@@ -34,6 +35,7 @@ CLOTHES = (
 )
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # its package dataset-fashion-mnist
 MNIST_5K_TEST_FRACTION = 0.2
+PICTURES_VALIDATION = 0.15
 VALIDATION = ("val", "validation", "valid")
 
 
@@ -58,7 +60,10 @@ class StoredImages:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Images uint8 [N, H, W, C], 0–255, and their labels int32 [N], 0 to classes − 1."""
+    """Images uint8 [N, H, W, C], 0–255, and their labels int32 [N], 0 to classes − 1.
+
+    What a frozen backbone makes of images may stand in their place, float32 [N, …].
+    """
 
     images: Any  # an array, or StoredImages
     labels: np.ndarray
@@ -232,6 +237,16 @@ def check_repeats(arrays: Arrays, get_parameter: GetParameter) -> None:
 def splits_by_chance(arrays: Arrays, validation: str | float) -> bool:
     """Tell whether a set is split by a seed, for a validation fraction or as it has no test part."""
     return arrays.test is None or validation not in ("test", "folder")
+
+
+def default_validation(arrays: Arrays) -> str | float:
+    """Return what ``validation`` is where it was not given: a set's own part; a fraction of pictures.
+
+    The tutorial validates on the test set, and so does its data; few pictures are no reason to.
+    """
+    if arrays.validation is not None:
+        return "folder"
+    return PICTURES_VALIDATION if is_folder_of_pictures(arrays.name) else "test"
 
 
 def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:

@@ -96,6 +96,9 @@ def differences(original: Original, values: Mapping[str, Any], facts: Mapping[st
         Difference(f"parameter {name}", value, None) for name, value in stored.items() if name not in values
     ]
     found += _data_differences(then["dataset"], facts["dataset"])
+    weights = [each.get("backbone", {}).get("sha256", "")[:12] for each in (then, facts)]
+    if weights[0] != weights[1]:
+        found.append(Difference("data of the backbone's weights (SHA-256)", *weights))
     if then["code_fingerprint"] != facts["code_fingerprint"]:
         found.append(
             Difference(f"code {_changed_files(original.code)}".strip(), _version(then), _version(facts))

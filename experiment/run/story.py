@@ -12,8 +12,9 @@ import numpy as np
 
 from experiment.comet import tracker as tracking
 from experiment.data import arrays as data
+from experiment.data import backbone_checks, image_folder, image_report
 from experiment.data import image as images
-from experiment.data import image_folder, image_report
+from experiment.data.weights import find_weights
 from experiment.errors import UserError
 from experiment.rerun import differences as rerun
 from experiment.rerun import verdict
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "train_and_evaluate"]
 
 MODEL_PARAMETERS = (
-    *("model", "layer-1-size", "layer-2-size", "filters", "dropout"),
+    *("model", "layer-1-size", "layer-2-size", "filters", "backbone", "backbone-weights", "dropout"),
     *("augment-flip", "augment-shift", "augment-rotation"),
 )
 STREAMED = "the pictures exceed their memory budget (--memory-gb), so they are read from disk batch by batch"
@@ -80,7 +81,9 @@ def train_and_evaluate(
     if options.register and "register" in options.typed and mode != tracking.ONLINE:
         raise UserError(f"register = '{options.register}' needs mode online; this run's is {mode}")
     arrays, inspection = open_set(params, dataset, console)
-    source, params = params.dataset, resolve(params, arrays)
+    source, params, asked = params.dataset, resolve(params, arrays), params.validation
+    if params.validation not in (asked, "folder"):
+        console.say(f"validation = {params.validation} of the training set (test would be the test set)")
     values = params.applicable()
     if not data.splits_by_chance(arrays, params.validation):
         values.pop("split-seed", None)
@@ -97,9 +100,13 @@ def train_and_evaluate(
         for notice in arrays.notices:
             console.notice(notice)
     split = data.split_arrays(arrays, values.__getitem__)
+    is_pretrained = params.model == "pretrained" and not build_model
+    weights = backbone_checks.check(values, split.train.images.shape[1:]) if is_pretrained else None
     if inspection:
         console.say(image_report.describe_split(inspection, split))
     facts = provenance.describe_run(secrets, console.notice) | {"dataset": record.data_facts(split, source)}
+    if weights:
+        facts["backbone"] = backbone_checks.facts(weights)
     if resume:
         check_resumable(resume, params, facts, console.notice)
     if original:
@@ -134,7 +141,7 @@ def train_and_evaluate(
             # Seconds, spent only after everything that can be refused.
             keras = keras_settings.import_keras()
 
-        from experiment.training import callbacks, checkpoints, model_check, models, trainer
+        from experiment.training import callbacks, checkpoints, model_check, models, pretrained, trainer
 
         if original:
             rerun.limit_threads(original, console.notice)
@@ -147,14 +154,23 @@ def train_and_evaluate(
         split = data.split_arrays(arrays, get_parameter)
         classes, image_shape = len(split.class_names), split.train.images.shape[1:]
         keras.utils.set_random_seed(get_parameter("seed"))
-        model = (build_model or models.build_model)(get_parameter, image_shape, classes)
+        builder = build_model or models.build_model
+        if weights and get_parameter("model"):
+            weights = find_weights(get_parameter("backbone"), get_parameter("backbone-weights"))
+            builder = pretrained.builder(weights)
+        model = builder(get_parameter, image_shape, classes)
         if build_model:
             model_check.check_model(model, split.train, classes)
         trainer.compile_model(model, get_parameter)
         tracker.set_model_graph(model.to_json())
+        stage = pretrained.Stage(model, split)
+        if weights:
+            with console.counting() as progress:
+                stage = pretrained.head_stage(model, split, weights, get_parameter, progress, console.notice)
+            record.log_features(tracker, directory, stage, console)
         checkpoint = checkpoints.read_checkpoint(directory.checkpoints, console.notice)
         if checkpoint:
-            checkpoints.restore(checkpoint, model)
+            checkpoints.restore(checkpoint, stage.model)
             console.say(f"resumed after epoch {checkpoint.epochs}")
 
         steps = math.ceil(len(split.train) / get_parameter("batch-size"))
@@ -171,8 +187,8 @@ def train_and_evaluate(
         console.start(get_parameter("epochs"), done)
         started = time.perf_counter()
         training = trainer.fit(
-            model,
-            split,
+            stage.model,
+            stage.dataset,
             get_parameter,
             [*([stopping] if stopping else []), logger, saving, *options.callbacks],
             done,
@@ -199,9 +215,11 @@ def train_and_evaluate(
             verdict.log_verdict(tracker, results["rerun"])
         if options.trial:
             record.log_trial(tracker, options.trial, logger.history, results)
-        record.log_weights(tracker, model)
+        record.log_weights(tracker, directory, model)
         depth = inspection.depth if inspection else images.FULL_DEPTH
-        bundle = record.write_bundle(directory, saved, split, parameters.logged(), results, depth)
+        bundle = record.write_bundle(
+            directory, saved, split, parameters.logged(), results, depth, facts.get("backbone")
+        )
         record.log_model(tracker, saved, bundle, options.register, console.notice)
         record.check_parameters(parameters, directory, console.notice)
         if ignored := sorted((params.given() & set(values)) - set(parameters.logged())):
@@ -241,8 +259,10 @@ def open_set(
 
 def resolve(params: Params, arrays: data.Arrays) -> Params:
     """Put what a set turned out to be in the place of what was asked for: its name, its validation/."""
-    own = arrays.validation is not None and "validation" not in params.model_fields_set
-    return params.model_copy(update={"dataset": arrays.name} | ({"validation": "folder"} if own else {}))
+    found = {"dataset": arrays.name}
+    if "validation" not in params.model_fields_set:
+        found["validation"] = data.default_validation(arrays)
+    return params.model_copy(update=found)
 
 
 def _destination(
@@ -280,6 +300,11 @@ def check_resumable(
     for parameter, value in params.applicable().items():
         if parameter != "epochs" and parameter in stored and stored[parameter] != value:
             raise UserError(f"{parameter} = {value!r}: a resumed run keeps its own, {stored[parameter]!r}")
+    if (now := facts.get("backbone")) and now["sha256"] != run.get("backbone", now)["sha256"]:
+        raise UserError(
+            f"backbone-weights = '{params.backbone_weights}' are not those that run {name} began with: "
+            "their SHA-256 differs"
+        )
     for part in ("fingerprint", "split_fingerprint"):
         if facts["dataset"][part] != run["dataset"][part]:
             raise UserError(

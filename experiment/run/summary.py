@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from experiment.store import bundle as bundles
 from experiment.store.directory import RunDirectory, RunRecord, atomic_path, write_json
 from experiment.sweep.trial import Trial
 from experiment.system import provenance
+from experiment.system.console import Console
 from experiment.system.names import as_utf8
 from experiment.system.parser import command_on
 from params.load import write_params
@@ -28,6 +30,7 @@ from params.spec import Params
 
 if TYPE_CHECKING:
     from experiment.training.callbacks import MetricsLogger
+    from experiment.training.pretrained import Stage
     from experiment.training.trainer import Evaluation, Training
 
 STARTED = time.perf_counter()
@@ -75,6 +78,7 @@ def log_inputs(
             "test_examples": described["test"],
             "code_fingerprint": facts["code_fingerprint"],
             "python": facts["python"],
+            **{f"backbone_{name}": value for name, value in facts.get("backbone", {}).items()},
             "command": " ".join(facts["command"])[:990],
             **{f"git_{name}": value for name, value in facts["git"].items() if value != ""},
             **{f"machine_{name}": value for name, value in facts["machine"].items()},
@@ -144,10 +148,11 @@ def write_bundle(
     parameters: Mapping[str, Any],
     results: Mapping[str, Any],
     depth: int = FULL_DEPTH,
+    backbone: Mapping[str, str] | None = None,
 ) -> Path:
     """Write beside the saved model what it takes to use it; return the file's path.
 
-    ``depth`` is how many of 16 bits of grey the pictures' files use.
+    ``depth`` is how many of 16 bits of grey the pictures' files use; ``backbone`` whose weights are inside.
     """
     metrics = ("test_loss", "test_accuracy", "test_ece", "test_ece_calibrated")
     return bundles.write_bundle(
@@ -166,6 +171,7 @@ def write_bundle(
             metrics={name: results[name] for name in metrics},
             temperature=results["temperature"],
             temperature_fitted_on=results["temperature_fitted_on"],
+            backbone=dict(backbone) if backbone else None,
         ),
     )
 
@@ -183,8 +189,33 @@ def log_compilation(
         notify(training.notice)
 
 
-def log_weights(tracker: tracking.Tracker, model: Any) -> None:
-    """Log a histogram of each weight array at the last step."""
+def log_features(tracker: tracking.Tracker, directory: RunDirectory, stage: Stage, console: Console) -> None:
+    """Log and say how long a backbone's features took and how many were kept, or why there are none."""
+    if stage.notice:
+        console.notice(stage.notice)
+    if stage.facts:
+        tracker.log_others(stage.facts)
+        directory.update_run(features=dict(stage.facts))
+        console.say(describe_features(stage.facts))
+
+
+def describe_features(facts: Mapping[str, float]) -> str:
+    """Return a line on how features were had."""
+    count, kept, seconds = facts["features"], facts["features_from_cache"], facts["features_s"]
+    made = count - kept
+    pace = f", {made / seconds:.0f} a second" if made and seconds else ""
+    shares = f"{kept:.0f} from the cache, {made:.0f} computed{pace}"
+    return f"features of {count:.0f} pictures: {shares}; {seconds:.1f} s"
+
+
+def log_weights(tracker: tracking.Tracker, directory: RunDirectory, model: Any) -> None:
+    """Log a histogram of each trained weight array at the last step, and how many values there are."""
+    counts = {
+        "trainable_parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
+        "total_parameters": model.count_params(),
+    }
+    tracker.log_others(counts)
+    directory.update_run(**counts)
     weights = {weight.path: weight.numpy() for weight in model.trainable_weights}
     figures.log_weight_histograms(tracker, weights, int(model.optimizer.iterations.numpy()))
 

@@ -123,7 +123,7 @@ def parameters(point: Point, base: Params) -> Params:
     Raises:
         ValueError: a value isn't allowed.
     """
-    return check_params(base.model_dump(by_alias=True) | point)
+    return check_params(base.model_dump(by_alias=True, exclude_unset=True) | point)
 
 
 def spelled(point: Mapping[str, Any]) -> str:

@@ -50,12 +50,18 @@ class Source:
 
 
 def pixels_of(model: keras.Model, examples: Examples) -> np.ndarray:
-    """Return images as a model takes them: floats in 0–1, shaped as its input."""
-    pixels = examples.images[:].astype(keras.config.floatx()) / 255
+    """Return images as a model takes them: floats in 0–1, or features as they are, shaped as its input."""
+    values, kind = examples.images[:], keras.config.floatx()
+    pixels = values.astype(kind) / 255 if values.dtype == np.uint8 else values.astype(kind)
     return pixels.reshape(-1, *input_shape(model, examples))
 
 
+def scaled(images: tf.Tensor) -> tf.Tensor:
+    """Return pixels uint8 as floats in 0–1; what is float already, such as features, as it is."""
+    values = tf.cast(images, keras.config.floatx())
+    return values / 255 if images.dtype == tf.uint8 else values
+
+
 def prepare(images: tf.Tensor, labels: tf.Tensor, classes: int) -> Batch:
-    """Return pixels in 0–1 and one-hot targets, both floats."""
-    kind = keras.config.floatx()
-    return tf.cast(images, kind) / 255, tf.one_hot(labels, classes, dtype=kind)
+    """Return pixels in 0–1, or features as they are, and one-hot targets, both floats."""
+    return scaled(images), tf.one_hot(labels, classes, dtype=keras.config.floatx())

@@ -14,7 +14,7 @@ import numpy as np
 from experiment.comet.tracker import Tracker
 from experiment.store.directory import MetricsJournal, Point
 from experiment.system.console import Console
-from experiment.training.checkpoints import Checkpoint, write_checkpoint
+from experiment.training.checkpoints import Checkpoint, all_weights, trained_weights, write_checkpoint
 
 STEP_POINTS = 1000
 
@@ -124,7 +124,8 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         if self._checkpoint:
             for name, value in self._checkpoint.state["stopping"].items():
                 setattr(self, name, value)
-            self.best_weights = list(self._checkpoint.best_weights) or None
+            best = self._checkpoint.best_weights
+            self.best_weights = all_weights(self.model, best) if best else None
 
     def state(self) -> dict[str, Any]:
         """Return the counters that a checkpoint holds."""
@@ -147,9 +148,11 @@ class Checkpoints(keras.callbacks.Callback):
         stopping = self._stopping
         checkpoint = Checkpoint(
             epochs=epoch + 1,
-            weights=self.model.get_weights(),
+            weights=trained_weights(self.model),
             optimizer=[variable.value.numpy() for variable in self.model.optimizer.variables],
-            best_weights=(stopping.best_weights or []) if stopping else [],
+            best_weights=trained_weights(self.model, stopping.best_weights)
+            if stopping and stopping.best_weights
+            else [],
             state={
                 "history": self._logger.history,
                 "stopping": stopping.state() if stopping else {},

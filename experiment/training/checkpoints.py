@@ -16,6 +16,7 @@ import numpy as np
 
 from experiment.store.directory import RUN_BYTES, atomic_path, check_space, sync_folder
 from experiment.store.files import DAMAGED, Schema, one_line, parse_json
+from experiment.training.programs import walk
 
 KEPT = 2
 
@@ -53,6 +54,38 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         old.unlink()
 
 
+def trained_weights(model: keras.Model, values: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+    """Return a model's weights, or as many ``values`` in their place, but for those of frozen models in it.
+
+    Frozen backbones are large, never change, and come back from where they came.
+    """
+    values = model.get_weights() if values is None else values
+    return [value for value, kept in zip(values, _is_trained(model), strict=True) if kept]
+
+
+def all_weights(model: keras.Model, trained: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return what ``trained_weights`` did, with the weights of the model's frozen models in their places.
+
+    Raises:
+        ValueError: there are too few or too many.
+    """
+    kept = _is_trained(model)
+    if sum(kept) != len(trained):
+        raise ValueError(f"a checkpoint of {len(trained)} weights for a model that trains {sum(kept)}")
+    rest = iter(trained)
+    return [next(rest) if own else value for value, own in zip(model.get_weights(), kept, strict=True)]
+
+
+def _is_trained(model: keras.Model) -> list[bool]:
+    frozen = {
+        id(weight)
+        for layer in walk(model)
+        if hasattr(layer, "layers") and not layer.trainable
+        for weight in layer.weights
+    }
+    return [id(weight) not in frozen for weight in model.weights]
+
+
 class _State(Schema):
     history: dict[str, list[float]]
     stopping: dict[str, float | None]
@@ -81,7 +114,7 @@ def read_checkpoint(folder: Path, notify: Callable[[str], None] = lambda _: None
 
 def restore(checkpoint: Checkpoint, model: keras.Model) -> None:
     """Give a freshly built and compiled model the weights and the optimizer's state of a checkpoint."""
-    model.set_weights(checkpoint.weights)
+    model.set_weights(all_weights(model, checkpoint.weights))
     model.optimizer.build(model.trainable_variables)
     for variable, value in zip(model.optimizer.variables, checkpoint.optimizer, strict=True):
         variable.assign(value)

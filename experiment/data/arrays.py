@@ -311,20 +311,27 @@ def _sha256(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def _download(name: str, file: str, path: Path, md5: str = "") -> None:
+    advice = "copy it there from another machine, give its path as --dataset, or take --dataset mnist-5k"
+    downloads.fetch(DOWNLOADS + file, path, what=name, advice=advice, md5=md5)
+
+
 def _load_mnist() -> Arrays:
-    cached = downloads.cache() / "mnist.npz"
+    cached = downloads.cache("datasets") / "mnist.npz"
     if not cached.is_file():
-        downloads.download("mnist")
+        _download("mnist", "mnist.npz", cached, MNIST_MD5)
     # Keras deletes a cached file whose hash it does not know, so a cached file is read here.
     return check_arrays("mnist", read_npz(cached), DIGITS)
 
 
 def _load_fashion_mnist() -> Arrays:
-    cached = downloads.cache() / "fashion-mnist"
+    cached = downloads.cache("datasets") / "fashion-mnist"
     for folder in (cached, DEBIAN_FASHION_MNIST):
         if all((folder / f"{file}.gz").is_file() for file in IDX_FILES.values()):
             return check_arrays("fashion-mnist", read_idx_folder(folder), CLOTHES)
-    downloads.download("fashion-mnist")
+    for file in IDX_FILES.values():
+        if not (cached / f"{file}.gz").is_file():
+            _download("fashion-mnist", f"{file}.gz", cached / f"{file}.gz")
     return check_arrays("fashion-mnist", read_idx_folder(cached), CLOTHES)
 
 

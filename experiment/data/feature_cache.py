@@ -116,7 +116,7 @@ def _read(folder: Path, contents: np.ndarray, features: np.ndarray, notify: Noti
     known = np.zeros(len(contents), bool)
     for path in sorted(folder.glob("*.npz")):
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 names = stored["contents"]
                 places = np.searchsorted(contents, names).clip(max=len(contents) - 1)
                 wanted = contents[places] == names

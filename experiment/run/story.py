@@ -14,7 +14,6 @@ from experiment.comet import tracker as tracking
 from experiment.data import arrays as data
 from experiment.data import backbone_checks, image_folder, image_report
 from experiment.data import image as images
-from experiment.data.weights import find_weights
 from experiment.errors import UserError
 from experiment.rerun import differences as rerun
 from experiment.rerun import verdict
@@ -154,11 +153,7 @@ def train_and_evaluate(
         split = data.split_arrays(arrays, get_parameter)
         classes, image_shape = len(split.class_names), split.train.images.shape[1:]
         keras.utils.set_random_seed(get_parameter("seed"))
-        builder = build_model or models.build_model
-        if weights and get_parameter("model"):
-            weights = find_weights(get_parameter("backbone"), get_parameter("backbone-weights"))
-            builder = pretrained.builder(weights)
-        model = builder(get_parameter, image_shape, classes)
+        model = (build_model or models.build_model)(get_parameter, image_shape, classes)
         if build_model:
             model_check.check_model(model, split.train, classes)
         trainer.compile_model(model, get_parameter)
@@ -166,7 +161,7 @@ def train_and_evaluate(
         stage = pretrained.Stage(model, split)
         if weights:
             with console.counting() as progress:
-                stage = pretrained.head_stage(model, split, weights, get_parameter, progress, console.notice)
+                stage = pretrained.head_stage(model, split, get_parameter, progress, console.notice)
             record.log_features(tracker, directory, stage, console)
         checkpoint = checkpoints.read_checkpoint(directory.checkpoints, console.notice)
         if checkpoint:

@@ -1,8 +1,8 @@
-"""A frozen backbone under a small head: features are computed once an image, and the head trains on them.
+"""The head of a pretrained model, trained on features that its frozen backbone computes once an image.
 
-``Sequential(pixels, augmentation, backbone, dropout, logits)`` is the model that is saved. While nothing
-random changes pixels, its backbone says the same of an image in every epoch: so the head, which shares its
-layers and its optimizer, is trained on those features instead, and an epoch takes milliseconds.
+While nothing random changes pixels, a frozen backbone says the same of an image in every epoch. So the head,
+which shares its layers and its optimizer with the whole model, is trained on features instead, and an epoch
+takes milliseconds. The whole model is what is saved.
 """
 
 from __future__ import annotations
@@ -19,11 +19,9 @@ from keras import layers, ops
 
 from experiment.data import feature_cache
 from experiment.data.arrays import Dataset, Examples
-from experiment.data.weights import Weights
-from experiment.system import provenance
-from experiment.training.backbones import build_backbone
+from experiment.data.weights import Weights, find_weights
 from experiment.training.batches import scaled
-from experiment.training.models import GetParameter, ModelBuilder, augmentation_layers
+from experiment.training.models import GetParameter
 
 # Sums of another batch size differ in their last bits: all features are computed by this one.
 BATCH = 32
@@ -44,29 +42,9 @@ class Stage:
     notice: str | None = None
 
 
-def builder(weights: Weights) -> ModelBuilder:
-    """Return a builder of a frozen backbone with these weights under Dropout and a dense layer.
-
-    Its model takes float32 pixels in 0–1 [N, H, W, C], C 1 or 3, and returns logits [N, classes].
-    """
-
-    def build(get_parameter: GetParameter, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
-        stack = [
-            keras.Input(image_shape, name="pixels"),
-            *augmentation_layers(get_parameter),
-            build_backbone(get_parameter("backbone"), weights, image_shape),
-            layers.Dropout(get_parameter("dropout"), name="dropout"),
-            layers.Dense(classes, name="logits"),
-        ]
-        return keras.Sequential(stack, name="pretrained")
-
-    return build
-
-
 def head_stage(
     model: keras.Model,
     dataset: Dataset,
-    weights: Weights,
     get_parameter: GetParameter,
     progress: Progress,
     notify: Callable[[str], None],
@@ -79,8 +57,7 @@ def head_stage(
     Args:
         model: the whole one, compiled; training the head trains it.
         dataset: images uint8.
-        weights: the backbone's.
-        get_parameter: reads the parameters of augmentation.
+        get_parameter: reads the parameters of backbone and augmentation.
         progress: told of what is computed, how many are done, of how many.
         notify: called with what goes wrong with the cache.
     """
@@ -88,6 +65,7 @@ def head_stage(
     if moving:
         return Stage(model, dataset, notice=_cost(moving))
     backbone, flips = model.layers[-3], bool(get_parameter("augment-flip"))
+    weights = find_weights(get_parameter("backbone"), get_parameter("backbone-weights"))
     computing = _Features(backbone, weights, progress, notify)
     started = time.perf_counter()
     train = computing.of(dataset.train, mirrored=flips)
@@ -175,8 +153,7 @@ class _Features:
 
 
 def _settings(backbone: keras.Model, weights: Weights) -> list[Any]:
-    """Return what features depend on beside pixels; the number of threads may tell in the last bits."""
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or provenance.cores()
-    device = "GPU" if tf.config.list_physical_devices("GPU") else f"{threads} threads"
+    """Return what features depend on beside pixels; on a CPU, the number of threads changes no bit of them."""
+    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     shape = list(backbone.input_shape[1:])
     return [weights.backbone, weights.sha256, shape, BATCH, keras.__version__, tf.__version__, device]

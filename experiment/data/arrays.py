@@ -311,15 +311,10 @@ def _sha256(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _download(name: str, file: str, path: Path, md5: str = "") -> None:
-    advice = "copy it there from another machine, give its path as --dataset, or take --dataset mnist-5k"
-    downloads.fetch(DOWNLOADS + file, path, what=name, advice=advice, md5=md5)
-
-
 def _load_mnist() -> Arrays:
     cached = downloads.cache("datasets") / "mnist.npz"
     if not cached.is_file():
-        _download("mnist", "mnist.npz", cached, MNIST_MD5)
+        downloads.fetch_set("mnist", cached, downloads.MNIST_SHA256)
     # Keras deletes a cached file whose hash it does not know, so a cached file is read here.
     return check_arrays("mnist", read_npz(cached), DIGITS)
 
@@ -329,9 +324,9 @@ def _load_fashion_mnist() -> Arrays:
     for folder in (cached, DEBIAN_FASHION_MNIST):
         if all((folder / f"{file}.gz").is_file() for file in IDX_FILES.values()):
             return check_arrays("fashion-mnist", read_idx_folder(folder), CLOTHES)
-    for file in IDX_FILES.values():
-        if not (cached / f"{file}.gz").is_file():
-            _download("fashion-mnist", f"{file}.gz", cached / f"{file}.gz")
+    for file in (cached / f"{file}.gz" for file in IDX_FILES.values()):
+        if not file.is_file():
+            downloads.fetch_set("fashion-mnist", file)
     return check_arrays("fashion-mnist", read_idx_folder(cached), CLOTHES)
 
 

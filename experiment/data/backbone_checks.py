@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiment.data import feature_cache
-from experiment.data.weights import LEAST_SIDE, Weights, find_weights
+from experiment.data.weights import LEAST_SIDE, Weights, block_names, find_weights
 from experiment.errors import UserError
 from params.spec import is_folder_of_pictures
 
@@ -30,6 +30,10 @@ def check(values: Mapping[str, Any], image_shape: Sequence[int]) -> Weights:
             f"dataset '{values['dataset']}' has images of {height} × {width} pixels, and backbone {backbone} "
             f"takes {least} × {least} at least: model = 'cnn' is made for small images"
         )
+    block = values.get("fine-tune-from", block_names(backbone)[0])
+    if block not in block_names(backbone):
+        known = ", ".join(block_names(backbone))
+        raise UserError(f"fine-tune-from = '{block}': backbone {backbone} has the blocks {known}")
     weights = find_weights(backbone, values["backbone-weights"])
     feature_cache.check_writable()
     return weights

@@ -35,6 +35,7 @@ __all__ = ["Options", "train_and_evaluate"]
 
 MODEL_PARAMETERS = (
     *("model", "layer-1-size", "layer-2-size", "filters", "backbone", "backbone-weights", "dropout"),
+    *("fine-tune-epochs", "fine-tune-lr", "fine-tune-from"),
     *("augment-flip", "augment-shift", "augment-rotation"),
 )
 STREAMED = "the pictures exceed their memory budget (--memory-gb), so they are read from disk batch by batch"
@@ -140,7 +141,15 @@ def train_and_evaluate(
             # Seconds, spent only after everything that can be refused.
             keras = keras_settings.import_keras()
 
-        from experiment.training import callbacks, checkpoints, model_check, models, pretrained, trainer
+        from experiment.training import (
+            callbacks,
+            checkpoints,
+            fine_tuning,
+            model_check,
+            models,
+            pretrained,
+            trainer,
+        )
 
         if original:
             rerun.limit_threads(original, console.notice)
@@ -158,37 +167,57 @@ def train_and_evaluate(
             model_check.check_model(model, split.train, classes)
         trainer.compile_model(model, get_parameter)
         tracker.set_model_graph(model.to_json())
+        checkpoint = checkpoints.read_checkpoint(directory.checkpoints, console.notice)
+        tuned_from = checkpoint.state.get("tuned_from") if checkpoint else None
         stage = pretrained.Stage(model, split)
-        if weights:
+        if weights and tuned_from is None:
             with console.counting() as progress:
                 stage = pretrained.head_stage(model, split, get_parameter, progress, console.notice)
             record.log_features(tracker, directory, stage, console)
-        checkpoint = checkpoints.read_checkpoint(directory.checkpoints, console.notice)
         if checkpoint:
-            checkpoints.restore(checkpoint, stage.model)
+            if tuned_from is None:
+                checkpoints.restore(checkpoint, stage.model)
             console.say(f"resumed after epoch {checkpoint.epochs}")
 
         steps = math.ceil(len(split.train) / get_parameter("batch-size"))
         journal = rundir.MetricsJournal(directory.metrics_file)
-        logger = callbacks.MetricsLogger(
-            tracker, journal, console, get_parameter("epochs"), steps, get_parameter("on-nan")
-        )
+        tuned_epochs = get_parameter("fine-tune-epochs") if weights else 0
+        epochs = get_parameter("epochs") + tuned_epochs
+        logger = callbacks.MetricsLogger(tracker, journal, console, epochs, steps, get_parameter("on-nan"))
         logger.history = checkpoint.state["history"] if checkpoint else {}
         stopping = callbacks.early_stopping(get_parameter, checkpoint)
         done = checkpoint.epochs if checkpoint else 0
         if checkpoint and checkpoint.state["stopped"]:
             done = get_parameter("epochs")
-        saving = callbacks.Checkpoints(directory.checkpoints, logger, stopping)
-        console.start(get_parameter("epochs"), done)
+
+        def callbacks_with(keeping: Any, began: int | None = None) -> list[Any]:
+            saving = callbacks.Checkpoints(directory.checkpoints, logger, keeping, began)
+            return [*([keeping] if keeping else []), logger, saving, *options.callbacks]
+
+        console.start(epochs, done)
         started = time.perf_counter()
-        training = trainer.fit(
-            stage.model,
-            stage.dataset,
-            get_parameter,
-            [*([stopping] if stopping else []), logger, saving, *options.callbacks],
-            done,
-            on_step_losses=logger.step_losses,
-        )
+        if tuned_from is None:
+            training = trainer.fit(
+                stage.model,
+                stage.dataset,
+                get_parameter,
+                callbacks_with(stopping),
+                done,
+                on_step_losses=logger.step_losses,
+            )
+        tuning: dict[str, Any] = {}
+        if tuned_epochs:
+            training, tuning = fine_tuning.fine_tune(
+                model,
+                split,
+                get_parameter,
+                callbacks_with,
+                logger.history["val_loss"],
+                checkpoint if tuned_from is not None else None,
+                budget=memory.budget(options.memory_gb),
+                on_step_losses=logger.step_losses,
+            )
+            record.log_fine_tuning(tracker, tuning, console)
         fit_seconds = time.perf_counter() - started
         console.stop()
 
@@ -200,9 +229,8 @@ def train_and_evaluate(
         held_out = evaluation
         if split.validation is not split.test:
             held_out = trainer.evaluate(reloaded, split.validation, classes)
-        results = record.summarize(logger, evaluation, fit_seconds) | record.calibrate(
-            split, held_out, evaluation
-        )
+        results = record.summarize(logger, evaluation, fit_seconds) | tuning
+        results |= record.calibrate(split, held_out, evaluation)
         record.log_compilation(tracker, directory, training, console.notice)
         record.log_results(tracker, directory, split, logger, evaluation, results)
         if original:
@@ -287,6 +315,10 @@ def check_resumable(
     if run["status"] == rundir.FINISHED and params.epochs <= stored["epochs"]:
         raise UserError(
             f"run {name} is finished; to train it further, give more than --epochs {stored['epochs']}"
+        )
+    if stored.get("fine-tune-epochs") and params.epochs != stored["epochs"]:
+        raise UserError(
+            f"epochs = {params.epochs}: run {name} is fine-tuned after {stored['epochs']} and keeps them"
         )
     if params.epochs < stored["epochs"]:
         raise UserError(

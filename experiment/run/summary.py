@@ -199,6 +199,17 @@ def log_features(tracker: tracking.Tracker, directory: RunDirectory, stage: Stag
         console.say(describe_features(stage.facts))
 
 
+def log_fine_tuning(tracker: tracking.Tracker, tuning: Mapping[str, Any], console: Console) -> None:
+    """Log and say which epoch's weights fine-tuning left."""
+    tracker.log_others(tuning)
+    epoch = tuning["kept_epoch"]
+    console.say(
+        f"fine-tuning lowered val_loss: the weights after epoch {epoch} are kept"
+        if tuning["fine_tuning_kept"]
+        else f"fine-tuning did not lower val_loss: the weights after epoch {epoch}, before it, are kept"
+    )
+
+
 def describe_features(facts: Mapping[str, float]) -> str:
     """Return a line on how features were had."""
     count, kept, seconds = facts["features"], facts["features_from_cache"], facts["features_s"]

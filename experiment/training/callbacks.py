@@ -137,8 +137,15 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 class Checkpoints(keras.callbacks.Callback):
     """Write a checkpoint after each epoch, once its metrics are in the journal."""
 
-    def __init__(self, folder: Path, logger: MetricsLogger, stopping: EarlyStopping | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        logger: MetricsLogger,
+        stopping: EarlyStopping | None,
+        tuned_from: int | None = None,
+    ) -> None:
         super().__init__()
+        self._tuned_from = tuned_from
         self._folder = folder
         self._logger = logger
         self._stopping = stopping
@@ -157,6 +164,7 @@ class Checkpoints(keras.callbacks.Callback):
                 "history": self._logger.history,
                 "stopping": stopping.state() if stopping else {},
                 "stopped": bool(self.model.stop_training),
+                "tuned_from": self._tuned_from,
             },
         )
         write_checkpoint(self._folder, checkpoint)

@@ -25,7 +25,8 @@ KEPT = 2
 class Checkpoint:
     """The state after so many epochs; orders and random numbers follow from (seed, epoch), so none are in it.
 
-    ``state`` holds what is no array: the history, and the counters of early stopping.
+    ``state`` holds what is no array: the history, the counters of early stopping, and in fine-tuning
+    the epoch after which it began.
     """
 
     epochs: int
@@ -77,10 +78,12 @@ def all_weights(model: keras.Model, trained: Sequence[np.ndarray]) -> list[np.nd
 
 
 def _is_trained(model: keras.Model) -> list[bool]:
+    inner = [layer for layer in walk(model) if hasattr(layer, "layers")]
     frozen = {
         id(weight)
-        for layer in walk(model)
-        if hasattr(layer, "layers") and not layer.trainable
+        for each in inner
+        for layer in (each, *walk(each))
+        if not layer.trainable
         for weight in layer.weights
     }
     return [id(weight) not in frozen for weight in model.weights]
@@ -90,6 +93,7 @@ class _State(Schema):
     history: dict[str, list[float]]
     stopping: dict[str, float | None]
     stopped: bool
+    tuned_from: int | None = None
 
 
 def read_checkpoint(folder: Path, notify: Callable[[str], None] = lambda _: None) -> Checkpoint | None:

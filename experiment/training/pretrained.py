@@ -8,8 +8,9 @@ takes milliseconds. The whole model is what is saved.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -27,6 +28,8 @@ from experiment.training.models import GetParameter
 BATCH = 32
 
 Progress = Callable[[str, int, int], None]
+Notify = Callable[[str], None]
+LookUp = Callable[..., tuple[np.ndarray, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,7 @@ def head_stage(
     dataset: Dataset,
     get_parameter: GetParameter,
     progress: Progress,
-    notify: Callable[[str], None],
+    notify: Notify,
 ) -> Stage:
     """Return the head of a whole model, and features in the place of images, from the cache where it can.
 
@@ -61,24 +64,44 @@ def head_stage(
         progress: told of what is computed, how many are done, of how many.
         notify: called with what goes wrong with the cache.
     """
-    moving = [name for name in ("augment-shift", "augment-rotation") if get_parameter(name)]
-    if moving:
-        return Stage(model, dataset, notice=_cost(moving))
-    backbone, flips = model.layers[-3], bool(get_parameter("augment-flip"))
+    if notice := moves(get_parameter):
+        return Stage(model, dataset, notice=notice)
     weights = find_weights(get_parameter("backbone"), get_parameter("backbone-weights"))
-    computing = _Features(backbone, weights, progress, notify)
+    look_up = functools.partial(feature_cache.look_up, notify=notify)
+    computing = Features(model.layers[-3], weights, progress, look_up)
+    return stage_on(computing, model, None, dataset, flips=get_parameter("augment-flip"))
+
+
+def moves(get_parameter: GetParameter) -> str | None:
+    """Return a notice where images are shifted or turned by chance, so that no features can be kept."""
+    moving = [name for name in ("augment-shift", "augment-rotation") if get_parameter(name)]
+    return _cost(moving) if moving else None
+
+
+def stage_on(
+    computing: Features, model: keras.Model, tail: keras.Model | None, dataset: Dataset, *, flips: bool
+) -> Stage:
+    """Return the stage that trains what comes behind some layers, on what those make of a set's images.
+
+    Args:
+        computing: of the layers.
+        model: the whole one, compiled.
+        tail: the backbone's layers behind them; None for none.
+        dataset: images uint8.
+        flips: whether half of the images are mirrored in training.
+    """
     started = time.perf_counter()
     train = computing.of(dataset.train, mirrored=flips)
     validation = computing.of(dataset.validation)
-    if flips:  # a head that chooses between two takes two; outside training it takes the first
+    if flips:  # what chooses between two takes two; outside training it takes the first
         validation = dataclasses.replace(validation, images=np.stack([validation.images] * 2, axis=1))
     facts = {
         "features_s": time.perf_counter() - started,
         "features": computing.images,
         "features_from_cache": computing.kept,
     }
-    head = _head(model, train.images.shape[1:])
-    return Stage(head, dataclasses.replace(dataset, train=train, validation=validation), facts)
+    top = _top(model, tail, train.images.shape[1:], flips)
+    return Stage(top, dataclasses.replace(dataset, train=train, validation=validation), facts)
 
 
 def _cost(moving: list[str]) -> str:
@@ -88,33 +111,46 @@ def _cost(moving: list[str]) -> str:
     )
 
 
-def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
-    """Return a model over features [N, F], or over two [N, 2, F] of which training takes either by chance."""
+def _top(model: keras.Model, tail: keras.Model | None, shape: tuple[int, ...], flips: bool) -> keras.Model:
+    """Return the end of a whole model over features [N, …], or [N, 2, …] of which training takes either."""
     dropout, dense = model.layers[-2:]
     features = keras.Input(shape, name="features")
-    chosen = features if len(shape) == 1 else _either(features)
-    head = keras.Model(features, dense(dropout(chosen)), name="head")
-    head.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
-    return head
+    chosen = _either(features) if flips else features
+    top = keras.Model(features, dense(dropout(tail(chosen) if tail else chosen)), name="head")
+    top.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
+    return top
 
 
 def _either(pairs: Any) -> Any:
-    """Choose one of two vectors by chance in training, else the first, with stock layers.
+    """Choose one of two arrays of features by chance in training, else the first, with stock layers.
 
     Dropout of ones is 0 or 2 in training and 1 elsewhere. Its masks follow from (seed, step), as all do.
     """
-    coin = layers.Dropout(0.5, name="flip")(ops.ones_like(pairs[:, 0, :1]))
+    one_each = pairs[(slice(None), 0, *[slice(1)] * (len(pairs.shape) - 2))]
+    coin = layers.Dropout(0.5, name="flip")(ops.ones_like(one_each))
     return ops.where(coin > 1.5, pairs[:, 1], pairs[:, 0])
 
 
-class _Features:
-    """Features of examples by one backbone, and how many of them had to be computed."""
+def compute_all(
+    _settings: Sequence[Any],
+    contents: np.ndarray,
+    _shape: tuple[int, ...],
+    compute: Callable[[np.ndarray, int], np.ndarray],
+) -> tuple[np.ndarray, int]:
+    """Do as ``feature_cache.look_up`` does, without a cache: what is large is not worth its disk."""
+    _, firsts, places = np.unique(contents, return_index=True, return_inverse=True)
+    return compute(firsts, 0)[places], 0
 
-    def __init__(
-        self, backbone: keras.Model, weights: Weights, progress: Progress, notify: Callable[[str], None]
-    ) -> None:
+
+class Features:
+    """What frozen layers make of examples, and how many of those had to be computed.
+
+    ``look_up`` is that of ``feature_cache``, told whom to notify, or ``compute_all``.
+    """
+
+    def __init__(self, backbone: keras.Model, weights: Weights, progress: Progress, look_up: LookUp) -> None:
         self._progress = progress
-        self._notify = notify
+        self._look_up = look_up
         self._shape = tuple(backbone.output_shape[1:])
         self._settings = _settings(backbone, weights)
         self.images = self.kept = 0
@@ -146,14 +182,14 @@ class _Features:
             return features
 
         settings = [*self._settings, "mirrored" if flip else "as it is"]
-        features, kept = feature_cache.look_up(settings, contents, self._shape, compute, self._notify)
+        features, kept = self._look_up(settings, contents, self._shape, compute)
         self.images += total
         self.kept += kept
         return features
 
 
 def _settings(backbone: keras.Model, weights: Weights) -> list[Any]:
-    """Return what features depend on beside pixels; on a CPU, the number of threads changes no bit of them."""
+    """Return what features depend on beside pixels; the number of threads changes no bit of them."""
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     shape = list(backbone.input_shape[1:])
     return [weights.backbone, weights.sha256, shape, BATCH, keras.__version__, tf.__version__, device]

@@ -28,7 +28,7 @@ class Backbone:
             settings, feature_cache.contents_of(self._images), (2,), self._compute, self.notices.append
         )
 
-    def _compute(self, rows, done):
+    def _compute(self, rows, done):  # noqa: ARG002
         self.computed += rows.tolist()
         flat = self._images[rows].reshape(len(rows), -1).astype(np.float32)
         return np.stack([flat.sum(1), flat.max(1)], axis=1)

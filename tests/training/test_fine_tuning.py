@@ -110,10 +110,15 @@ def curves(directory):
 
 def test_a_run_killed_before_at_or_after_the_boundary_goes_on_to_the_same_bits(larger, tmp_path):
     params = Params(
-        *(),
-        **{"model": "pretrained", "epochs": 2, "batch_size": 32, "optimizer": "adam", "validation": 0.2},
-        **{"fine_tune_epochs": 2, "fine_tune_from": BLOCK, "fine_tune_lr": 0.01, "augment_flip": True},
-        allow_duplicates=True,
+        model="pretrained",
+        epochs=2,
+        batch_size=32,
+        optimizer="adam",
+        validation=0.2,
+        fine_tune_epochs=2,
+        fine_tune_from=BLOCK,
+        fine_tune_lr=0.01,
+        augment_flip=True,
     )
     options = Options(mode="disabled", quiet=True, runs=tmp_path / "runs")
     whole = train_and_evaluate(params, dataset=larger, options=options)

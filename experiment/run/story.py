@@ -282,7 +282,7 @@ def open_set(
 
 def resolve(params: Params, arrays: data.Arrays) -> Params:
     """Put what a set turned out to be in the place of what was asked for: its name, its validation/."""
-    found = {"dataset": arrays.name}
+    found: dict[str, Any] = {"dataset": arrays.name}
     if "validation" not in params.model_fields_set:
         found["validation"] = data.default_validation(arrays)
     return params.model_copy(update=found)

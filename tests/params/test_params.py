@@ -205,3 +205,23 @@ def test_synonyms_are_unambiguous_and_no_parameter():
 def test_every_parameter_is_described():
     assert all(field.description for field in Params.model_fields.values())
     assert len(NAMES) == len(set(NAMES))
+
+
+def test_the_default_of_image_size_depends_on_the_model_unless_it_is_given():
+    assert Params().image_size == 64
+    assert Params(model="pretrained").image_size == 160
+    assert Params(model="pretrained", image_size=64).image_size == 64
+    assert "image-size" not in Params(model="pretrained").given()
+    assert Params(model="pretrained", backbone="resnet50").fine_tune_from == "conv5"
+
+
+def test_fine_tuning_has_parameters_where_it_takes_place():
+    tuning = {"fine-tune-lr", "fine-tune-from"}
+    assert not tuning & set(Params(model="pretrained").applicable())
+    assert tuning <= set(Params(model="pretrained", fine_tune_epochs=1).applicable())
+    assert not {"backbone", "backbone-weights", "fine-tune-epochs"} & set(Params(model="cnn").applicable())
+
+
+def test_the_recipe_for_pictures_is_a_pretrained_backbone():
+    params = load_params("pictures", {"dataset": "folder"})
+    assert (params.model, params.backbone, params.image_size) == ("pretrained", "efficientnet-lite0", 160)

@@ -1,6 +1,7 @@
 """A head on features that are computed once: the same as the whole model, in everything but time."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,7 +45,8 @@ def dataset(digits):
 
 
 def parameters(**values):
-    defaults = {"model": "pretrained", "epochs": 2, "batch_size": 32, "optimizer": "adam", "dropout": 0.0}
+    defaults: dict[str, Any] = {"model": "pretrained", "epochs": 2, "batch_size": 32}
+    defaults |= {"optimizer": "adam", "dropout": 0.0}
     return Params(**defaults | values).model_dump(by_alias=True).__getitem__
 
 

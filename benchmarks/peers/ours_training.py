@@ -12,7 +12,7 @@ import keras
 
 from benchmarks.peers.report import report
 from experiment.data.named_sets import load_arrays
-from experiment.training import batches, compiled_epoch, models, trainer
+from experiment.training import batches, compiled_epoch, feed, models, trainer
 from params.spec import Params
 
 path, epochs = sys.argv[1], int(sys.argv[2])
@@ -21,8 +21,8 @@ arrays = load_arrays(path)
 keras.utils.set_random_seed(0)
 model = models.build_model(get_parameter, arrays.train.images.shape[1:], 10)
 trainer.compile_model(model, get_parameter)
-trainer.build(model, *batches.pixels_and_targets(model, arrays.train.take(slice(1)), 10))
-orders = (trainer.epoch_order(0, epoch, len(arrays.train)) for epoch in itertools.count())
+feed.build(model, *batches.pixels_and_targets(model, arrays.train.take(slice(1)), 10))
+orders = (feed.epoch_order(0, epoch, len(arrays.train)) for epoch in itertools.count())
 program = compiled_epoch.Trainer(model, arrays.train, 10, orders, 128, 0, compiled_epoch.XLA)
 seconds = []
 for _ in range(epochs):

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from experiment.data.arrays import Examples, StoredImages
+from experiment.data.arrays import Examples
 from experiment.data.splits import Dataset
 from experiment.system import machine
 from experiment.training import compiled_epoch
 from experiment.training.batches import pixels_and_targets
-from experiment.training.epoch_programs import OFF
+from experiment.training.feed import make_feed, release
 from experiment.training.normalization import PopulationStatistics
-from experiment.training.plain_fit import EVALUATION_BATCH, OnStepLosses, StepLosses, plain_batches
+from experiment.training.plain_fit import EVALUATION_BATCH, OnStepLosses
 from params.spec import GetParameter
 
 
@@ -80,48 +79,27 @@ def fit(
             there on, before callbacks are told of the epoch's end.
     """
     batch_size, seed = get_parameter("batch-size"), get_parameter("seed")
-    orders = _orders(seed, len(dataset.train), initial_epoch)
-    callbacks = [
-        *callbacks,
-        _RandomLayersByEpoch(seed),
-        PopulationStatistics(dataset.train, batch_size, seed),
-    ]
-    compiled = _way_to_compile(model, dataset, get_parameter("compile"))
-    weights = class_weights(dataset) if get_parameter("class-weights") == "balanced" else None
-    batches, notice = None, None
     try:
-        if compiled != OFF:
-            batches, notice = _try_to_compile(
-                model, dataset, batch_size, seed, compiled, on_step_losses, orders, weights
-            )
-        if batches is None:
-            compiled = OFF
-            _release(model)
-            batches = plain_batches(model, dataset, batch_size, orders)
-            if on_step_losses:
-                callbacks.append(StepLosses(on_step_losses, batch_size, len(dataset.train)))
+        feed = make_feed(model, dataset, get_parameter, initial_epoch, on_step_losses)
         with machine.without_old_garbage():
             history = model.fit(
-                batches[0],
+                feed.training,
                 epochs=get_parameter("epochs"),
                 initial_epoch=initial_epoch,
-                validation_data=batches[1],
-                callbacks=callbacks,
-                # A compiled program has the weights among its inputs.
-                class_weight=None if compiled != OFF or weights is None else dict(enumerate(weights)),
+                validation_data=feed.validation,
+                callbacks=[
+                    *callbacks,
+                    _RandomLayersByEpoch(seed),
+                    PopulationStatistics(dataset.train, batch_size, seed),
+                    *feed.callbacks,
+                ],
+                class_weight=feed.class_weight,
                 shuffle=False,  # the orders do that
                 verbose=0,
             )
     finally:
-        _release(model)
-    return Training(history, compiled, notice)
-
-
-def _way_to_compile(model: keras.Model, dataset: Dataset, asked: str) -> str:
-    """Return how epochs are compiled; XLA cannot call back to read images from disk, a graph can."""
-    chosen = compiled_epoch.choose(model) if asked == "auto" else asked
-    stays_on_disk = isinstance(dataset.train.images, StoredImages)
-    return compiled_epoch.GRAPH if chosen == compiled_epoch.XLA and stays_on_disk else chosen
+        release(model)
+    return Training(history, feed.compiled, feed.notice)
 
 
 def evaluate(model: keras.Model, examples: Examples, classes: int) -> Evaluation:
@@ -139,70 +117,6 @@ def evaluate(model: keras.Model, examples: Examples, classes: int) -> Evaluation
         probabilities=np.asarray(keras.ops.softmax(values)),
         logits=values,
     )
-
-
-def class_weights(dataset: Dataset) -> np.ndarray:
-    """Return weights [classes] that give each class the same sum over the training set, 1 on average."""
-    counts = np.bincount(dataset.train.labels, minlength=len(dataset.class_names))
-    return (len(dataset.train) / (len(counts) * counts)).astype(keras.config.floatx())
-
-
-def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
-    """Return the order of an epoch, int32 [examples]: a permutation drawn from (seed, epoch)."""
-    return np.random.default_rng((seed, epoch)).permutation(examples).astype(np.int32)
-
-
-def _try_to_compile(
-    model: keras.Model,
-    dataset: Dataset,
-    batch_size: int,
-    seed: int,
-    compiled: str,
-    on_step_losses: OnStepLosses | None,
-    orders: Iterator[np.ndarray],
-    weights: np.ndarray | None,
-) -> tuple[tuple[tf.data.Dataset, tf.data.Dataset] | None, str | None]:
-    """Put compiled programs in the place of Keras' own.
-
-    Returns:
-        Numbers of blocks for ``fit`` to count by, in training and validation; None with a sentence where the
-        model cannot be compiled.
-    """
-    classes = len(dataset.class_names)
-    try:
-        build(model, *pixels_and_targets(model, dataset.train.take(slice(1)), classes))
-        trainer = compiled_epoch.Trainer(
-            model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses, weights
-        )
-        model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, compiled)
-        model.train_function = trainer
-    except Exception as error:  # tracing runs the model's own code: anything may come out of it
-        return None, f"epochs of this model cannot be compiled, so plain fit trains it: {_first_line(error)}"
-    return (tf.data.Dataset.range(trainer.blocks_per_epoch), tf.data.Dataset.range(1)), None
-
-
-def _orders(seed: int, examples: int, epoch: int) -> Iterator[np.ndarray]:
-    while True:
-        yield epoch_order(seed, epoch, examples)
-        epoch += 1
-
-
-def build(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> None:
-    """Make the variables of weights, metrics and optimizer, which a compiled program can't."""
-    logits = model(pixels, training=False)
-    model.compute_loss(pixels, targets, logits)
-    model.compute_metrics(pixels, targets, logits)
-    model.optimizer.build(model.trainable_variables)
-    model.reset_metrics()
-
-
-def _release(model: keras.Model) -> None:
-    """Give the model its own functions back."""
-    model.train_function = model.test_function = None
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
 
 
 class _RandomLayersByEpoch(keras.callbacks.Callback):

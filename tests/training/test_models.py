@@ -9,7 +9,7 @@ import pytest
 
 from experiment.data.arrays import Examples, StoredImages, check_arrays
 from experiment.data.splits import split_arrays
-from experiment.training import batches, checkpoints, compiled_epoch, models, trainer
+from experiment.training import batches, checkpoints, compiled_epoch, feed, models, trainer
 from params.spec import Params
 
 AUGMENTED: dict[str, Any] = {"augment_flip": True, "augment_shift": 0.1, "augment_rotation": 10.0}
@@ -92,7 +92,7 @@ def unbalanced(dataset):
 
 
 def test_balanced_weights_give_each_class_the_same_sum(unbalanced):
-    weights = trainer.class_weights(unbalanced)
+    weights = feed.class_weights(unbalanced)
     sums = [weights[label] * np.sum(unbalanced.train.labels == label) for label in range(10)]
     np.testing.assert_allclose(sums, len(unbalanced.train) / 10, rtol=1e-6)
 
@@ -124,7 +124,7 @@ def test_class_weights_and_label_smoothing_change_the_training(unbalanced):
     trainer.compile_model(model, parameters(**values))
     evaluation = trainer.evaluate(model, unbalanced.train, 10)
     own = -np.log(evaluation.probabilities[np.arange(len(unbalanced.train)), unbalanced.train.labels])
-    weights = trainer.class_weights(unbalanced)[unbalanced.train.labels]
+    weights = feed.class_weights(unbalanced)[unbalanced.train.labels]
     mean = -np.log(evaluation.probabilities).mean(-1)
     expected = [own.mean(), (own * weights).mean(), (0.5 * own + 0.5 * mean).mean()]
     np.testing.assert_allclose(losses, expected, rtol=1e-4)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from experiment.data.arrays import Examples, check_arrays
 from experiment.data.splits import Dataset, split_arrays
-from experiment.training import compiled_epoch, dropout, models, programs, trainer
+from experiment.training import compiled_epoch, dropout, feed, models, programs, trainer
 from params.spec import Params
 
 layers = keras.layers
@@ -348,7 +348,7 @@ def compiled_model(build_model=models.build_model, **values):
     get_parameter = parameters(**{"dropout": 0.25} | values)
     model = build_model(get_parameter, (28, 28, 1), 10)
     trainer.compile_model(model, get_parameter)
-    trainer.build(model, np.zeros((1, *model.input_shape[1:])), np.eye(10)[:1])
+    feed.build(model, np.zeros((1, *model.input_shape[1:])), np.eye(10)[:1])
     return model
 
 

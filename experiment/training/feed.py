@@ -1,0 +1,126 @@
+"""What stock ``fit`` is fed: numbers of blocks that compiled programs train on, or batches of a generator."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from experiment.data.arrays import StoredImages
+from experiment.data.splits import Dataset
+from experiment.training import compiled_epoch
+from experiment.training.batches import pixels_and_targets
+from experiment.training.epoch_programs import OFF
+from experiment.training.plain_fit import OnStepLosses, StepLosses, plain_batches
+from params.spec import GetParameter
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """What stock ``fit`` iterates over, and what it is given beside it."""
+
+    training: tf.data.Dataset
+    validation: tf.data.Dataset
+    compiled: str
+    notice: str | None = None
+    class_weight: dict[int, float] | None = None
+    callbacks: tuple[keras.callbacks.Callback, ...] = ()
+
+
+def make_feed(
+    model: keras.Model,
+    dataset: Dataset,
+    get_parameter: GetParameter,
+    initial_epoch: int,
+    on_step_losses: OnStepLosses | None,
+) -> Feed:
+    """Compile epochs as the parameter ``compile`` says; where that fails, feed stock ``fit`` and say why."""
+    batch_size, seed = get_parameter("batch-size"), get_parameter("seed")
+    orders = _orders(seed, len(dataset.train), initial_epoch)
+    compiled = _way_to_compile(model, dataset, get_parameter("compile"))
+    weights = class_weights(dataset) if get_parameter("class-weights") == "balanced" else None
+    notice = None
+    if compiled != OFF:
+        try:
+            return _compiled_feed(model, dataset, orders, batch_size, seed, compiled, on_step_losses, weights)
+        except Exception as error:  # tracing runs the model's own code: anything may come out of it
+            notice = f"epochs of this model cannot be compiled, so plain fit trains it: {_first_line(error)}"
+    release(model)  # compiling may have failed after one of the two was in place
+    return Feed(
+        *plain_batches(model, dataset, batch_size, orders),
+        OFF,
+        notice,
+        None if weights is None else dict(enumerate(weights)),
+        (StepLosses(on_step_losses, batch_size, len(dataset.train)),) if on_step_losses else (),
+    )
+
+
+def _compiled_feed(
+    model: keras.Model,
+    dataset: Dataset,
+    orders: Iterator[np.ndarray],
+    batch_size: int,
+    seed: int,
+    compiled: str,
+    on_step_losses: OnStepLosses | None,
+    weights: np.ndarray | None,
+) -> Feed:
+    """Put compiled programs in the place of Keras' own, and number their blocks for ``fit`` to count by.
+
+    Raises:
+        Exception: the model cannot be compiled; of any class.
+    """
+    classes = len(dataset.class_names)
+    build(model, *pixels_and_targets(model, dataset.train.take(slice(1)), classes))
+    trainer = compiled_epoch.Trainer(
+        model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses, weights
+    )
+    model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, compiled)
+    model.train_function = trainer
+    # Class weights are among the program's inputs, so fit is given none.
+    return Feed(tf.data.Dataset.range(trainer.blocks_per_epoch), tf.data.Dataset.range(1), compiled)
+
+
+def _way_to_compile(model: keras.Model, dataset: Dataset, asked: str) -> str:
+    """Return how epochs are compiled; XLA cannot call back to read images from disk, a graph can."""
+    chosen = compiled_epoch.choose(model) if asked == "auto" else asked
+    stays_on_disk = isinstance(dataset.train.images, StoredImages)
+    return compiled_epoch.GRAPH if chosen == compiled_epoch.XLA and stays_on_disk else chosen
+
+
+def class_weights(dataset: Dataset) -> np.ndarray:
+    """Return weights [classes] that give each class the same sum over the training set, 1 on average."""
+    counts = np.bincount(dataset.train.labels, minlength=len(dataset.class_names))
+    return (len(dataset.train) / (len(counts) * counts)).astype(keras.config.floatx())
+
+
+def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
+    """Return the order of an epoch, int32 [examples]: a permutation drawn from (seed, epoch)."""
+    return np.random.default_rng((seed, epoch)).permutation(examples).astype(np.int32)
+
+
+def _orders(seed: int, examples: int, epoch: int) -> Iterator[np.ndarray]:
+    while True:
+        yield epoch_order(seed, epoch, examples)
+        epoch += 1
+
+
+def build(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> None:
+    """Make the variables of weights, metrics and optimizer, which a compiled program can't."""
+    logits = model(pixels, training=False)
+    model.compute_loss(pixels, targets, logits)
+    model.compute_metrics(pixels, targets, logits)
+    model.optimizer.build(model.trainable_variables)
+    model.reset_metrics()
+
+
+def release(model: keras.Model) -> None:
+    """Give the model its own functions back."""
+    model.train_function = model.test_function = None
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"

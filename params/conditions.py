@@ -27,26 +27,35 @@ class Synonyms(tuple[str, ...]):
     __slots__ = ()
 
 
-def is_folder_of_pictures(dataset: str) -> bool:
-    """Tell whether a dataset's logged name is that of a folder of pictures: they alone end in a slash."""
-    return dataset.endswith("/")
+def is_table(dataset: str) -> bool:
+    """Tell whether a dataset's name is that of a table of labels: they alone end in .csv or .tsv."""
+    return dataset.casefold().endswith((".csv", ".tsv"))
+
+
+def is_set_of_pictures(dataset: str) -> bool:
+    """Tell whether a logged name is that of a folder of pictures, which ends in a slash, or of a table."""
+    return dataset.endswith("/") or is_table(dataset)
 
 
 MLP = When("model mlp", lambda params: params.model == "mlp")
 CNN = When("model cnn", lambda params: params.model == "cnn")
 STOPPING = When("early-stopping", lambda params: params.early_stopping)
-PICTURES = When("a folder of pictures", lambda params: is_folder_of_pictures(params.dataset), of_data=True)
+PICTURES = When(
+    "a folder of pictures or a CSV", lambda params: is_set_of_pictures(params.dataset), of_data=True
+)
+TABLE = When("a CSV of labels", lambda params: is_table(params.dataset), of_data=True)
+COLUMN = dataclasses.replace(TABLE, text="a CSV of labels that has such a column")
 OWN = When(
-    "a folder of pictures, or arrays of your own",
+    "a folder of pictures, a CSV, or arrays of your own",
     lambda params: params.dataset not in NAMED_SETS,
     of_data=True,
 )
 SPLIT = When(
-    "a validation fraction, dataset mnist-5k, or a folder of pictures without test/",
+    "a validation fraction, dataset mnist-5k, or pictures without a test part",
     lambda params: (
         params.validation not in ("test", "folder")
         or params.dataset == "mnist-5k"
-        or is_folder_of_pictures(params.dataset)
+        or is_set_of_pictures(params.dataset)
     ),
     of_data=True,
 )

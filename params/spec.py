@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from experiment.errors import UserError
 from params.checks import check_channels, check_model_file, check_validation
-from params.conditions import CNN, MLP, OWN, PICTURES, SPLIT, STOPPING, Synonyms, When
+from params.conditions import CNN, COLUMN, MLP, OWN, PICTURES, SPLIT, STOPPING, TABLE, Synonyms, When
 from params.words import did_you_mean, sentence
 
 GetParameter = Callable[[str], Any]  # from a name with hyphens to the value that the experiment has
@@ -53,10 +53,29 @@ class Params(BaseModel):
         Field(
             min_length=1,
             description="auto (MNIST if it can be had, else mnist-5k), mnist, fashion-mnist, mnist-5k, "
-            "the path of an .npz file in Keras' layout, of a folder of IDX files, or of a folder of pictures",
+            "the path of an .npz file in Keras' layout, of a folder of IDX files, of a folder of pictures, "
+            "or of a CSV of pictures' files and labels",
         ),
         Synonyms(("data", "data-dir", "data-path", "data-set")),
     ] = "auto"
+    file_column: Annotated[
+        str, Field(min_length=1, description="the column of pictures' paths, relative to the CSV"), TABLE
+    ] = "file"
+    label_column: Annotated[
+        str,
+        Field(min_length=1, description="the column of labels"),
+        TABLE,
+        Synonyms(("label-col", "target-column", "target", "y-col")),
+    ] = "label"
+    split_column: Annotated[
+        str, Field(min_length=1, description="the column that says train, validation or test"), COLUMN
+    ] = "split"
+    group_column: Annotated[
+        str,
+        Field(min_length=1, description="the column of groups, such as patients, which no split divides"),
+        COLUMN,
+        Synonyms(("group", "groups", "patient-column")),
+    ] = "group"
     image_size: Annotated[
         int,
         Field(ge=4, le=1024, description="height and width that pictures are resized to"),

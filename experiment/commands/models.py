@@ -13,36 +13,40 @@ from experiment.system import keras_settings, streams
 from experiment.system.console import Console, without_stderr
 from experiment.system.names import printable
 
+# The parameters that say how pictures and tables of labels are read.
+INSPECTED = ("image-size", "channels", "file-column", "label-column", "split-column", "group-column")
+
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``inspect``."""
     parser.add_argument(
-        "folder", metavar="DIR|FILE|NAME", help="a sub-folder a class, perhaps below train/ …; or arrays"
+        "folder",
+        metavar="DIR|FILE|NAME",
+        help="a sub-folder a class, perhaps below train/ …; a table of labels; or arrays",
     )
-    parser.add_argument("--image-size", metavar="INT", help="as in training")
-    parser.add_argument("--channels", metavar="INT", help="as in training")
+    for name in INSPECTED:
+        metavar = "INT" if name in ("image-size", "channels") else "NAME"
+        parser.add_argument(f"--{name}", metavar=metavar, help="as in training")
 
 
 def inspect_command(options: argparse.Namespace) -> int:
     """Say what a folder of pictures or a set of arrays holds and what is wrong with it, without training."""
-    from experiment.data import array_report, image_folder, image_report
+    from experiment.data import array_report, image_report, image_set, pictures
     from experiment.data.splits import split_arrays
     from params.load import load_params
 
     if array_report.is_array_set(options.folder):
         return array_report.inspect(options.folder, options.json)
-    if not options.folder or not os.path.isdir(options.folder):
-        raise UserError(f"'{printable(options.folder)}' is no folder")
-    flags = {"image-size": options.image_size, "channels": options.channels}
-    params = load_params(flags={name: text for name, text in flags.items() if text is not None})
+    if not options.folder or not pictures.is_pictures(options.folder):
+        raise UserError(f"'{printable(options.folder)}' is no folder, and no file that is there")
+    named = {name: getattr(options, name.replace("-", "_")) for name in INSPECTED}
+    params = load_params(flags={name: text for name, text in named.items() if text is not None})
+    values = params.model_dump(by_alias=True)
     with Console(options.json).counting() as progress:
-        inspection = image_folder.inspect_folder(
-            Path(options.folder), params.image_size, params.channels, progress
-        )
-    wrong, split = image_folder.reasons(inspection), None
+        inspection = pictures.inspect(options.folder, values.__getitem__, progress)
+    wrong, split = image_set.reasons(inspection), None
     if not wrong:
-        values = params.model_dump(by_alias=True)
-        arrays = image_folder.load_images(inspection, values.__getitem__, memory=0)
+        arrays = image_set.load_images(inspection, values.__getitem__, memory=0)
         values["validation"] = "folder" if arrays.validation else "test"
         try:
             split = split_arrays(arrays, values.__getitem__)

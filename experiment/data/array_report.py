@@ -11,6 +11,7 @@ import numpy as np
 
 from experiment.data.array_files import is_idx_folder
 from experiment.data.arrays import Arrays
+from experiment.data.labels import is_labels
 from experiment.data.named_sets import DATASETS, load_arrays
 from experiment.errors import UserError
 from experiment.system import streams
@@ -20,10 +21,12 @@ SHOWN = 20
 
 
 def is_array_set(dataset: str) -> bool:
-    """Tell whether a dataset is a named set, a file, or a folder of IDX files: no folder of pictures."""
+    """Tell whether a dataset is a named set, a file, or a folder of IDX files: no set of pictures."""
     path = os.path.expanduser(dataset)
-    if dataset in ("auto", *DATASETS) or os.path.isfile(path):  # unlike Path's, false for a name too long
+    if dataset in ("auto", *DATASETS):
         return True
+    if os.path.isfile(path):  # unlike Path's, false for a name too long
+        return not is_labels(dataset)
     return os.path.isdir(path) and is_idx_folder(Path(path))
 
 

@@ -36,30 +36,38 @@ class StoredImages:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Images uint8 [N, H, W, C], 0–255, and their labels int32 [N], 0 to classes − 1."""
+    """Images uint8 [N, H, W, C], 0–255, their labels int32 [N], 0 to classes − 1, and perhaps their files.
+
+    ``files`` holds text [N], the pictures' paths as the set has them; None for arrays.
+    """
 
     images: Any  # an array, or StoredImages
     labels: np.ndarray
+    files: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: np.ndarray | slice) -> Examples:
         """Return the examples at integer indices [M], in that order, or those of a slice."""
-        return Examples(self.images[indices], self.labels[indices])
+        return Examples(self.images[indices], self.labels[indices], self._files(indices))
 
     def subset(self, indices: np.ndarray) -> Examples:
         """Return the examples at integer indices [M]; images on disk stay there."""
         if isinstance(self.images, StoredImages):
-            return Examples(self.images.subset(indices), self.labels[indices])
+            return Examples(self.images.subset(indices), self.labels[indices], self._files(indices))
         return self.take(indices)
+
+    def _files(self, indices: np.ndarray | slice) -> np.ndarray | None:
+        return None if self.files is None else self.files[indices]
 
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:
     """A whole set as it was read, checked, before it is split; ``test`` is None where it has none.
 
-    ``groups`` int64 [N] numbers training examples; equal ones are never divided by a split. ``repeats`` says
+    ``groups`` int64 [N] numbers training examples; equal ones are never divided by a split. They are
+    ``grouped`` where that is more than equal images: of several classes, perhaps, and sizes. ``repeats`` says
     which images are in two parts or classes, ``notices`` what else is odd, a sentence each.
     """
 
@@ -70,6 +78,7 @@ class Arrays:
     fingerprint: str
     validation: Examples | None = None
     groups: np.ndarray | None = None
+    grouped: bool = False
     repeats: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 

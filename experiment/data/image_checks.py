@@ -15,24 +15,29 @@ LINES = 20  # of one kind
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """One file of a class: its path below the folder, the part and class it is in, its content's SHA-256."""
+    """One picture: its path as the set has it, what errors call it, part, class, content's SHA-256, group.
+
+    ``group`` is '' where pictures have none.
+    """
 
     path: str
+    shown: str
     part: str
     class_name: str
     content: str
+    group: str = ""
 
 
-def problems(layout: Layout, files: Sequence[File]) -> list[str]:
-    """Return what is wrong with parts and classes as a whole, given the files that can be used."""
+def problems(layout: Layout, files: Sequence[File]) -> list[list[str]]:
+    """Return what is wrong with parts and classes as a whole, given the usable files; kind by kind."""
     classes = {place.class_name for place in layout.places}
-    found = list(layout.problems)
+    found = [list(layout.problems)]
     if len(classes) < 2:
         few = f"{len(classes)} class folder(s): there must be two at least, one a class"
-        found.append(few + advice(layout.outside))
+        found.append([few + advice(layout.outside)])
     counts = Counter((file.part, file.class_name) for file in files)
     empty = [place for place in layout.places if not counts[place.part, place.class_name]]
-    found += _first(
+    found.append(
         [f"{layout.shown(place.folder)}: an empty class: no picture in it can be used" for place in empty]
     )
     classes_of = defaultdict(set)
@@ -42,8 +47,8 @@ def problems(layout: Layout, files: Sequence[File]) -> list[str]:
     for part, others in sorted(classes_of.items()):
         name = layout.shown(layout.parts[part])
         more, fewer = sorted(others - in_train), sorted(in_train - others)
-        found += _first([f"{name}/{each}: a class that {train}/ has not" for each in more])
-        found += _first([f"{name}/{each}: missing, while {train}/ has it" for each in fewer])
+        found.append([f"{name}/{each}: a class that {train}/ has not" for each in more])
+        found.append([f"{name}/{each}: missing, while {train}/ has it" for each in fewer])
     return found
 
 
@@ -64,8 +69,8 @@ def fault_lines(faults: Sequence[Fault]) -> list[str]:
     """Return lines that name faults: one for all of the same reason and the same ending of files' names."""
     groups = defaultdict(list)
     for fault in faults:
-        groups[fault.reason, posixpath.splitext(fault.path)[1].casefold()].append(fault.path)
-    return _first(
+        groups[fault.reason, _ending(fault.path).casefold()].append(fault.path)
+    return first_lines(
         [
             f"{_listed(paths, ', ')}: {reason} (skip-bad leaves {'it' if len(paths) == 1 else 'them'} out)"
             for (reason, _), paths in groups.items()
@@ -82,22 +87,26 @@ def duplicate_lines(groups: Sequence[Sequence[File]], facts: Mapping[str, Mappin
             same += " once decoded"
         if facts[group[0].content]["constant"]:
             same += ", of a single colour"
-        paths = _listed([file.path for file in group], " = ")
+        paths = _listed([file.shown for file in group], " = ")
         lines.append(f"{paths}: {same} (allow-duplicates lets it be)")
-    return _first(lines)
+    return first_lines(lines)
 
 
 def _listed(paths: Sequence[str], between: str) -> str:
     if len(paths) <= PATHS:
         return between.join(paths)
-    ends = {posixpath.splitext(path)[1] for path in paths}
+    ends = {_ending(path) for path in paths}
     kind = f" {ends.pop()}".rstrip() if len(ends) == 1 else ""
     return f"{between.join(paths[:PATHS])} and {len(paths) - PATHS:,} more{kind} files"
 
 
-def _first(lines: list[str]) -> list[str]:
+def _ending(path: str) -> str:
+    return posixpath.splitext(path.rstrip("'"))[1]
+
+
+def first_lines(lines: Sequence[str]) -> list[str]:
     """Return the first lines of a kind and how many more there are."""
     rest = len(lines) - LINES
     if rest <= 1:
-        return lines
+        return list(lines)
     return [*lines[:LINES], f"… and {rest:,} more of that kind (all of them: inspect --json)"]

@@ -232,5 +232,5 @@ def advice(outside: Sequence[Path]) -> str:
         if 2 <= len(begins) <= MOST_BEGINNINGS:
             found += f", as their names begin: {', '.join(begins)}"
     if tables:
-        found += f"; labels in a table ({', '.join(tables[:3])}) are not read"
+        found += f"; labels in a table ({', '.join(tables[:3])}) are read where it is --dataset itself"
     return found

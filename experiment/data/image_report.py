@@ -1,4 +1,4 @@
-"""What a folder of pictures holds, as facts and as lines of text."""
+"""What a set of pictures holds, as facts and as lines of text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiment.data.image import FULL_DEPTH
-from experiment.data.image_folder import Inspection
+from experiment.data.image_set import Inspection
 from experiment.data.splits import Dataset
 from experiment.system.names import as_utf8, printable, some
 
@@ -26,7 +26,7 @@ def facts(inspection: Inspection, split: Dataset | None = None) -> dict[str, Any
     counts = Counter((file.part, file.class_name) for file in inspection.files)
     sizes = sorted(((each["width"], each["height"]) for each in found), key=lambda size: size[0] * size[1])
     return {
-        "folder": as_utf8(str(inspection.folder)),
+        "source": as_utf8(str(inspection.source)),
         "pictures": {
             part: {name: counts[part, name] for name in inspection.class_names} for part in inspection.parts
         },
@@ -38,10 +38,11 @@ def facts(inspection: Inspection, split: Dataset | None = None) -> dict[str, Any
         - len({each["pixels"] for each in found}),
         "constant": [file.path for file in inspection.files if inspection.facts[file.content]["constant"]],
         "depth": inspection.depth,
+        "groups": len({file.group for file in inspection.files} - {""}),
         "outside": inspection.outside,
         "droppings": {as_utf8(name): count for name, count in sorted(inspection.droppings.items())},
         "notices": list(inspection.notices),
-        "problems": list(inspection.problems),
+        "problems": [line for kind in inspection.problems for line in kind],
         "faults": [dataclasses.asdict(fault) for fault in inspection.faults],
         "duplicates": [[file.path for file in group] for group in inspection.duplicates],
         **({"split": split_sizes(split)} if split else {}),
@@ -87,8 +88,10 @@ def pictures_text(inspection: Inspection) -> str:
         also = f", {other} of them by other bytes" if other else ""
         lines.append(f"  copies     {report['copies']} files repeat another's picture{also}")
     if constant := report["constant"]:
-        named = some(constant, PATHS)
+        named = some([printable(path) for path in constant], PATHS)
         lines.append(f"  blank      {len(constant)} pictures are of a single colour: {named}")
+    if report["groups"]:
+        lines.append(f"  groups     {report['groups']}, which no split divides")
     if report["outside"]:
         lines.append(f"  outside    {report['outside']} files lie in no class folder and are not used")
     if report["droppings"]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from fractions import Fraction
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from params.conditions import NAMED_SETS
 from params.spec import GetParameter
 
 TEST_FRACTION = 0.2  # of a set without a test part
+MOST_FOLDS = 20  # that groups are dealt into, to take a fraction of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +90,8 @@ def _hold_out(
     arrays: Arrays, indices: np.ndarray, fraction: float, why: str, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split indices in two, class by class, and return both parts in ascending order."""
+    if arrays.grouped:
+        return _hold_out_groups(arrays, indices, fraction, why, seed)
     from sklearn.model_selection import train_test_split  # 1 s to import, and most runs never split
 
     groups = np.arange(len(arrays.train)) if arrays.groups is None else arrays.groups
@@ -98,3 +103,36 @@ def _hold_out(
     except ValueError as error:
         raise UserError(f"dataset '{arrays.name}' cannot be split for {why}: {error}") from None
     return indices[np.isin(groups[indices], kept)], indices[np.isin(groups[indices], held)]
+
+
+def _hold_out_groups(
+    arrays: Arrays, indices: np.ndarray, fraction: float, why: str, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split indices without dividing a group: those are dealt into folds, of which some are held out."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels, groups = arrays.train.labels[indices], np.asarray(arrays.groups)[indices]
+    most = min(MOST_FOLDS, len(np.unique(groups)))
+    share = max(Fraction(fraction).limit_denominator(most), Fraction(1, most))
+    held = np.zeros(len(indices), bool)
+    if share < 1:
+        folds = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
+        with (
+            warnings.catch_warnings()
+        ):  # of a class with fewer examples than folds: what matters is checked here
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                dealt = [part for _, part in folds.split(labels, labels, groups)]
+            except ValueError as error:
+                raise UserError(f"dataset '{arrays.name}' cannot be split for {why}: {error}") from None
+        held[np.concatenate(dealt[: share.numerator])] = True
+    if not held.any() or held.all():
+        found = f"its {len(np.unique(groups))} group(s) are too few"
+        raise UserError(f"dataset '{arrays.name}' cannot be split for {why}: {found}")
+    if missing := sorted(set(labels.tolist()) - set(labels[~held].tolist())):
+        name = arrays.class_names[missing[0]]
+        raise UserError(
+            f"dataset '{arrays.name}' cannot be split for {why}: with this split-seed, all groups of "
+            f"'{name}' are held out; it is in {len(np.unique(groups[labels == missing[0]]))} group(s)"
+        )
+    return indices[~held], indices[held]

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiment.data.image_folder import load_set
+from experiment.data.pictures import load_set
 from experiment.data.splits import Dataset, split_arrays
 from experiment.deploy import agreement
 from experiment.deploy.formats import FORMATS

@@ -13,9 +13,10 @@ import numpy as np
 
 from experiment.comet import settings
 from experiment.comet.tracker import Tracker
-from experiment.data import image_folder, image_report
+from experiment.data import image_report, pictures
 from experiment.data.arrays import Arrays, StoredImages, check_arrays
 from experiment.data.image import FULL_DEPTH
+from experiment.data.image_set import Inspection, load_images
 from experiment.data.named_sets import load_arrays
 from experiment.data.splits import Dataset, check_repeats, split_arrays
 from experiment.run import figures, provenance
@@ -36,13 +37,13 @@ class Opened:
 
     Attributes:
         source: what the parameter ``dataset`` said.
-        arrays: what is in it; a folder's pictures stay on disk here.
-        inspection: what was found in a folder of pictures; None for arrays.
+        arrays: what is in it; pictures stay on disk here.
+        inspection: what was found in a set of pictures; None for arrays.
     """
 
     source: str
     arrays: Arrays
-    inspection: image_folder.Inspection | None = None
+    inspection: Inspection | None = None
 
     @property
     def depth(self) -> int:
@@ -59,10 +60,10 @@ class Opened:
         return split_arrays(self.arrays, get_parameter)
 
     def load(self, get_parameter: Callable[[str], Any], memory_gb: float | None, console: Console) -> Dataset:
-        """Read a folder's pictures into memory, as far as they fit; return the set, split."""
+        """Read pictures into memory, as far as they fit; return the set, split."""
         if not self.inspection:
             return self.split(get_parameter)
-        arrays = image_folder.load_images(self.inspection, get_parameter, machine.budget(memory_gb))
+        arrays = load_images(self.inspection, get_parameter, machine.budget(memory_gb))
         if isinstance(arrays.train.images, StoredImages):
             console.notice(STREAMED)
         return dataclasses.replace(self, arrays=arrays).split(get_parameter)
@@ -78,15 +79,13 @@ def open_data(params: Params, dataset: Mapping[str, np.ndarray] | Arrays | None,
         return Opened(params.dataset, dataset)
     if dataset is not None:
         return Opened(params.dataset, check_arrays("arrays", dataset))
-    if not image_folder.is_image_folder(params.dataset):
+    if not pictures.is_pictures(params.dataset):
         return Opened(params.dataset, load_arrays(params.dataset))
-    with console.counting() as progress:
-        inspection = image_folder.inspect_folder(
-            Path(params.dataset), params.image_size, params.channels, progress
-        )
-    console.say(image_report.pictures_text(inspection))
     values = params.model_dump(by_alias=True)
-    arrays = image_folder.load_images(inspection, values.__getitem__, memory=0)
+    with console.counting() as progress:
+        inspection = pictures.inspect(params.dataset, values.__getitem__, progress)
+    console.say(image_report.pictures_text(inspection))
+    arrays = load_images(inspection, values.__getitem__, memory=0)
     return Opened(params.dataset, arrays, inspection)
 
 
@@ -169,7 +168,7 @@ def _log_code(tracker: Tracker, facts: Mapping[str, Any]) -> None:
 
 
 def _log_pictures(tracker: Tracker, directory: RunDirectory, report: Mapping[str, Any]) -> None:
-    """Keep what a folder of pictures held and which files were left out, but not where it lay."""
+    """Keep what a set of pictures held and which files were left out, but not where it lay."""
     path = directory.path / "pictures.json"
-    write_json(path, {name: value for name, value in report.items() if name != "folder"})
+    write_json(path, {name: value for name, value in report.items() if name != "source"})
     tracker.log_asset(str(path), file_name=path.name, step=0)

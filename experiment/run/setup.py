@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiment.comet import session, settings
 from experiment.data.image_report import split_text
+from experiment.data.labels import OPTIONAL
 from experiment.data.splits import Dataset, splits_by_chance
 from experiment.errors import UserError
 from experiment.run import provenance
@@ -19,6 +20,7 @@ from experiment.store.directory import RunDirectory
 from experiment.system import keras_settings
 from experiment.system.console import Console
 from experiment.system.secrets import REDACTED, redact
+from params.conditions import PICTURES
 from params.load import without_effect
 from params.spec import Params
 
@@ -41,7 +43,7 @@ class Setup:
         values: those of them that apply, by their names.
         optional: names of those that are logged only when they are read.
         facts: what the run is made of: fields of ``run.json``.
-        split: the data; a folder's pictures stay on disk.
+        split: the data; pictures stay on disk.
     """
 
     params: Params
@@ -122,6 +124,9 @@ def _applicable(params: Params, opened: Opened) -> dict[str, Any]:
     values = params.applicable()
     if not splits_by_chance(opened.arrays, params.validation):
         values.pop("split-seed", None)
+    if opened.inspection:
+        for name in set(OPTIONAL) - set(opened.inspection.columns):
+            values.pop(name, None)
     return values
 
 
@@ -137,9 +142,7 @@ def _check_effects(
     """Refuse what was typed and has no effect on this run; tell of what else was given and has none."""
     _refuse_without_effect(params, values, options)
     if options.memory_gb and "memory-gb" in options.typed and not opened.inspection:
-        raise UserError(
-            f"memory-gb = {options.memory_gb:g} has no effect: it applies with a folder of pictures"
-        )
+        raise UserError(f"memory-gb = {options.memory_gb:g} has no effect: it applies with {PICTURES.text}")
     for sentence in without_effect(params, values).values() if tell else ():
         console.notice(sentence)
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from experiment.data.labels import COLUMNS
 from experiment.errors import UserError
 from experiment.sweep.points import MOST_POINTS, Spec, Strict, Sweep, applying
 from experiment.sweep.space import Choices, Range
@@ -121,8 +122,8 @@ def _axis(name: str, entry: Any) -> Choices | Range:
     """Read one parameter's entry: a range, a list of values, or Comet's shorthands for the latter."""
     if name not in NAMES:
         raise UserError(unknown_name(name, "parameter"))
-    if name == "dataset":
-        raise UserError("parameters.dataset: scores on different sets say nothing about each other")
+    if name in ("dataset", *COLUMNS):
+        raise UserError(f"parameters.{name}: scores on different sets say nothing about each other")
     if not isinstance(entry, Mapping):
         values = entry if isinstance(entry, (list, tuple)) else [entry]
         kind = "categorical" if values and isinstance(values[0], str) else "discrete"

@@ -24,7 +24,7 @@ from experiment.sweep.plan import Plan
 from experiment.sweep.points import EPOCH_METRICS, Sweep, applying, points
 from experiment.sweep.settings import Settings
 from experiment.system.console import Console
-from params.conditions import is_folder_of_pictures
+from params.conditions import PICTURES, is_set_of_pictures
 from params.load import without_effect
 from params.spec import Params
 
@@ -112,9 +112,9 @@ def _check(sweep: Sweep, base: Params, repeats: int, settings: Settings) -> None
             raise UserError(f"a sweep needs {module}: pip install -c constraints.txt -e '.[sweep]'")
     if repeats > 1 and "seed" in sweep.axes:
         raise UserError(f"--seeds {repeats}: the sweep file varies seed itself")
-    if settings.options.memory_gb and not is_folder_of_pictures(base.dataset):
+    if settings.options.memory_gb and not is_set_of_pictures(base.dataset):
         raise UserError(
-            f"--memory-gb {settings.options.memory_gb:g} has no effect: it applies with a folder of pictures"
+            f"--memory-gb {settings.options.memory_gb:g} has no effect: it applies with {PICTURES.text}"
         )
     if settings.scheduler and sweep.spec.metric not in EPOCH_METRICS:
         raise UserError(f"--scheduler asha needs a metric of every epoch, not {sweep.spec.metric}")

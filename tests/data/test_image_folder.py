@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiment.data import image_cache, image_folder, image_report
+from experiment.data import image_cache, image_folder, image_report, image_set, pictures
 from experiment.data.arrays import Arrays, StoredImages
 from experiment.data.splits import split_arrays
 from experiment.run import inputs
@@ -26,14 +26,14 @@ def parameters(**values):
     return Params(**{"dataset": "pictures/"} | values).model_dump(by_alias=True).__getitem__
 
 
-def inspect(folder: Path, size: int = 28, channels: int = 1) -> image_folder.Inspection:
+def inspect(folder: Path, size: int = 28, channels: int = 1) -> image_set.Inspection:
     return image_folder.inspect_folder(folder, size, channels)
 
 
 def load(folder: Path, memory: int = 10**9, **values) -> Arrays:
     values = {"image_size": 28, "channels": 1} | values
     inspection = inspect(folder, values["image_size"], values["channels"])
-    return image_folder.load_images(inspection, parameters(**values), memory)
+    return image_set.load_images(inspection, parameters(**values), memory)
 
 
 @pytest.fixture
@@ -369,10 +369,10 @@ def test_images_beyond_the_memory_budget_stay_on_disk_and_are_the_same(two_class
 
 def test_a_finished_runs_set_is_loaded_again_whatever_kind_it_is(two_classes, digits_file):
     get_parameter = parameters(image_size=28, channels=1)
-    again = image_folder.load_set(str(two_classes), get_parameter)
+    again = pictures.load_set(str(two_classes), get_parameter)
     assert again.fingerprint == load(two_classes).fingerprint
     assert isinstance(again.train.images, np.ndarray)
-    assert len(image_folder.load_set(str(digits_file), get_parameter).train) == 400
+    assert len(pictures.load_set(str(digits_file), get_parameter).train) == 400
 
 
 def test_every_format_may_lie_in_one_folder(two_classes):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiment.data import image_folder, image_layout, image_report
+from experiment.data import image_folder, image_layout, image_report, image_set
 from experiment.data.splits import split_arrays
 from params.spec import Params
 from tests.support.pictures import write_layout
@@ -21,7 +21,7 @@ def _cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def inspect(folder: Path) -> image_folder.Inspection:
+def inspect(folder: Path) -> image_set.Inspection:
     return image_folder.inspect_folder(folder, 8, 1)
 
 
@@ -30,7 +30,7 @@ def classes(below: str, count: int = 2, names: Iterable[str] = ("cat", "dog")) -
     return [f"{below}{name}/{number}.png" for name in names for number in range(count)]
 
 
-def counts(inspection: image_folder.Inspection) -> dict[str, int]:
+def counts(inspection: image_set.Inspection) -> dict[str, int]:
     return {
         part: len(list(files)) for part, files in itertools.groupby(inspection.files, lambda file: file.part)
     }
@@ -54,7 +54,7 @@ def test_parts_are_recognised_by_what_people_call_them(tmp_path, train, other, p
     inspection = inspect(write_layout(tmp_path / "x", classes(train) + classes(other, 1)))
     assert counts(inspection) == {"train": 4, part: 2}
     assert inspection.class_names == ("cat", "dog")
-    assert image_folder.reasons(inspection) == []
+    assert image_set.reasons(inspection) == []
 
 
 def test_a_folder_that_is_wrapped_in_others_is_read_and_named(tmp_path):
@@ -69,14 +69,14 @@ def test_a_folder_that_is_wrapped_in_others_is_read_and_named(tmp_path):
 def test_a_part_without_classes_is_left_out_and_named(tmp_path, beside):
     inspection = inspect(write_layout(tmp_path / "x", [*classes("train/"), beside]))
     assert counts(inspection) == {"train": 4}
-    assert image_folder.reasons(inspection) == []
+    assert image_set.reasons(inspection) == []
     assert f"notice     {beside.split('/')[0]}/ is left out" in image_report.pictures_text(inspection)
 
 
 def test_a_class_may_be_called_as_a_part_would_be(tmp_path):
     inspection = inspect(write_layout(tmp_path / "x", classes("", names=("bus", "car", "train"))))
     assert inspection.class_names == ("bus", "car", "train")
-    assert image_folder.reasons(inspection) == []
+    assert image_set.reasons(inspection) == []
     assert inspection.notices == ["train: taken as a class, though called as a part would be"]
 
 
@@ -87,7 +87,7 @@ def test_a_class_may_be_called_as_a_part_would_be(tmp_path):
             ["train/cat.0.png", "train/dog.0.png"],
             "move each into a folder named after its class, as their names ",
         ),
-        (["0.png", "train.csv"], "; labels in a table (train.csv) are not read"),
+        (["0.png", "train.csv"], "; labels in a table (train.csv) are read where"),
         (
             classes("train/") + classes("test/") + classes("old/"),
             "old/ is called neither train, validation nor",
@@ -100,7 +100,7 @@ def test_a_class_may_be_called_as_a_part_would_be(tmp_path):
     ],
 )
 def test_of_what_cannot_be_made_out_it_is_said_what_was_found_and_what_would_do(tmp_path, paths, message):
-    assert message in " ".join(image_folder.reasons(inspect(write_layout(tmp_path / "x", paths))))
+    assert message in " ".join(image_set.reasons(inspect(write_layout(tmp_path / "x", paths))))
 
 
 NAMES = st.sampled_from(["train", "Training", "test", "val", "cat", "dog", "data", "seg_test"])
@@ -134,7 +134,7 @@ def test_what_systems_leave_is_named_once_and_stops_nothing(tmp_path):
         "THUMBS.DB",
     ]
     inspection = inspect(write_layout(tmp_path / "x", classes("") + left))
-    assert (counts(inspection), image_folder.reasons(inspection)) == ({"train": 4}, [])
+    assert (counts(inspection), image_set.reasons(inspection)) == ({"train": 4}, [])
     (line,) = [each for each in image_report.pictures_text(inspection).splitlines() if "left out" in each]
     assert line.endswith("what systems leave: @eaDir 1, THUMBS.DB 1, Thumbs.db 1, desktop.ini 1, thumbs.db 1")
 
@@ -144,7 +144,7 @@ def test_faults_of_one_reason_and_one_ending_are_one_line(tmp_path):
     folder = write_layout(tmp_path / "x", classes("") + sidecars)
     for number in range(4):
         (folder / "dog" / f"lfs{number}.png").write_text("version https://git-lfs.github.com/spec/v1\n")
-    sidecar, pointer = image_folder.reasons(inspect(folder))
+    sidecar, pointer = image_set.reasons(inspect(folder))
     assert sidecar.startswith(
         "cat/0.png.json, cat/1.png.json, cat/10.png.json and 47 more .json files: no JPEG"
     )
@@ -155,7 +155,7 @@ def test_lines_of_a_kind_that_cannot_be_one_are_cut(tmp_path):
     folder = write_layout(tmp_path / "x", classes("train/", 30) + ["test/cat/x.png", "test/dog/x.png"])
     for path in (folder / "train" / "cat").iterdir():
         (folder / "train" / "dog" / f"copy-{path.name}").write_bytes(path.read_bytes())
-    *lines, last = image_folder.reasons(inspect(folder))
+    *lines, last = image_set.reasons(inspect(folder))
     assert len(lines) == 20
     assert last == "… and 10 more of that kind (all of them: inspect --json)"
 
@@ -181,7 +181,7 @@ def test_a_class_or_part_that_cannot_be_listed_is_a_fault_of_its_own(tmp_path, m
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    (line,) = [each for each in image_folder.reasons(inspect(folder)) if "cannot be listed" in each]
+    (line,) = [each for each in image_set.reasons(inspect(folder)) if "cannot be listed" in each]
     assert line == f"{closed}: a folder that cannot be listed: Permission denied (skip-bad leaves it out)"
 
 
@@ -200,6 +200,6 @@ def test_pictures_that_are_held_out_are_not_counted_as_training_ones(tmp_path, p
     inspection = inspect(folder)
     params = Params(dataset="x/", image_size=8, channels=1, validation=validation)
     get_parameter = params.model_dump(by_alias=True).__getitem__
-    split = split_arrays(image_folder.load_images(inspection, get_parameter, 0), get_parameter)
+    split = split_arrays(image_set.load_images(inspection, get_parameter, 0), get_parameter)
     assert image_report.split_text(inspection, split).split(maxsplit=1) == ["split", line]
     assert image_report.facts(inspection, split)["split"]["train"] == len(split.train)

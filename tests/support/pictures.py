@@ -1,5 +1,6 @@
 """Folders of small real pictures, made by Pillow from real digits."""
 
+import csv
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,3 +46,13 @@ def write_layout(folder: Path, paths: Iterable[str]) -> Path:
         pixels = np.random.default_rng(number).integers(0, 256, (8, 8), np.uint8)
         file.write_bytes(encode(pixels) if file.suffix == ".png" else b"text")
     return folder
+
+
+def write_table(
+    path: Path, rows: Iterable[Iterable[str]], delimiter: str = ",", encoding: str = "utf-8"
+) -> Path:
+    """Write a table of labels, header first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path

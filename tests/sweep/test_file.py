@@ -266,7 +266,7 @@ BAD_COMMANDS = {
     ),
     "a size of no pictures": (
         ["--sweep", "quick", "--dataset", "mnist-5k", "--image-size", "8"],
-        "image-size = 8 has no effect: it applies with a folder of pictures",
+        "image-size = 8 has no effect: it applies with a folder of pictures or a CSV",
     ),
     "memory of no pictures": (["--sweep", "quick", "--memory-gb", "3"], "--memory-gb 3 has no effect"),
     "no workers": (["--sweep", "quick", "--workers", "0"], "'0': should be an integer from 1"),

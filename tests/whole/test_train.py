@@ -258,11 +258,11 @@ BAD_INPUT = {
     ),
     "a size of no pictures": (
         ["--dataset", "mnist-5k", "--image-size", "32"],
-        "image-size = 32 has no effect: it applies with a folder of pictures",
+        "image-size = 32 has no effect: it applies with a folder of pictures or a CSV",
     ),
     "memory of no pictures": (
         ["--dataset", "mnist-5k", "--memory-gb", "4"],
-        "memory-gb = 4 has no effect: it applies with a folder of pictures",
+        "memory-gb = 4 has no effect: it applies with a folder of pictures or a CSV",
     ),
     "a registry offline": (["--register", "x"], "register = 'x' needs mode online; this run's is offline"),
     "a project for nobody": (["--mode", "disabled", "--project", "x"], "--project: not with --mode disabled"),

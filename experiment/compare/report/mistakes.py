@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiment.data import image_folder
+from experiment.data import pictures
 from experiment.data.named_sets import DATASETS
 from experiment.data.splits import split_arrays
 from experiment.errors import UserError
@@ -112,7 +112,7 @@ def _test_images(record: RunRecord) -> np.ndarray | None:
         return None
     try:
         get_parameter = record.params.__getitem__
-        test = split_arrays(image_folder.load_set(source, get_parameter), get_parameter).test
+        test = split_arrays(pictures.load_set(source, get_parameter), get_parameter).test
     except (UserError, KeyError, OSError):
         return None
     content = hashlib.sha256(test.images.tobytes() + test.labels.tobytes())

@@ -32,7 +32,7 @@ from experiment.sweep.ray_tune.worker import Session, TrialRunner
 from experiment.sweep.settings import Settings
 from experiment.sweep.trial import Trial
 from experiment.system import machine
-from params.conditions import is_folder_of_pictures
+from params.conditions import is_set_of_pictures
 
 OBJECT_STORE_BYTES = 128 << 20
 SCRATCH = "keras-sweep"
@@ -197,13 +197,13 @@ def _check_machines(plan: Plan, session: Session) -> None:
     def lack(file: str, pictures: str, mode: str) -> str | None:
         if not Path(file).is_file():
             return f"does not see {file}: --runs must be a folder that all machines share"
-        if pictures and not Path(pictures).is_dir():
-            return f"does not see {pictures}: all machines must share the folder of pictures"
+        if pictures and not Path(pictures).exists():
+            return f"does not see {pictures}: all machines must share the pictures"
         if mode == ONLINE and not api_key():
             return "has no Comet API key: set COMET_API_KEY there, or take --mode offline"
         return None
 
-    pictures = plan.base.dataset if is_folder_of_pictures(plan.base.dataset) else ""
+    pictures = plan.base.dataset if is_set_of_pictures(plan.base.dataset) else ""
     for node in ray.nodes():
         if node["Alive"]:
             where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

@@ -42,6 +42,12 @@ def sentence_of_file(details: ErrorDetails, name: str) -> str:
     return refusal(name, details["input"], "should not be empty" if details["type"] in _EMPTY else rule)
 
 
+def place(location: Iterable[object]) -> str:
+    """Return where in a file something is: ``dataset.image_shape.0``; on one line, whatever its keys hold."""
+    parts = (str(part) for part in location)
+    return ".".join(part if part.isprintable() else repr(part)[1:-1] for part in parts)
+
+
 def refusal(name: str, value: object, rule: str) -> str:
     """Return the sentence about a value that breaks a rule; of a long value, its beginning."""
     shown = repr(value)

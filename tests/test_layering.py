@@ -100,8 +100,3 @@ def test_a_command_that_only_reads_answers_without_tensorflow(command):
         "finally: print(*(name in sys.modules for name in ('tensorflow', 'comet_ml')))"
     )
     assert run_python("-c", script, cwd=ROOT).stdout.split()[-2:] == ["False", "False"]
-
-
-def test_no_file_is_long():
-    long = [path.name for path in ROOT.glob("experiment/**/*.py") if len(path.read_text().splitlines()) > 250]
-    assert not long

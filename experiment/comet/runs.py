@@ -15,6 +15,7 @@ from experiment.store.others import PATCH, PREDICTIONS, SOURCE_CODE, facts_from_
 from experiment.store.predictions import Predictions, read_predictions
 from experiment.store.record import COMET, FAILED, FINISHED, RUNNING, RunRecord
 from experiment.system import streams
+from experiment.system.names import short
 
 PAGE = 100
 
@@ -72,7 +73,7 @@ def _choose(found: Iterable[Any], name: str, place: str) -> Any:
     matching = [each for each in found if each.key.startswith(name)]
     matching = matching or [each for each in found if each.name == name]
     if len(matching) != 1:
-        several = ", ".join(each.key[:12] for each in matching)
+        several = ", ".join(short(each.key) for each in matching)
         raise UserError(
             f"run '{name}' is not unique in '{place}': {several}"
             if matching

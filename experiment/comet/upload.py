@@ -32,6 +32,7 @@ from experiment.store.archive_writer import build_archive
 from experiment.store.directory import RunDirectory
 from experiment.store.files import DamagedFile, Schema, Seconds, read_json, write_json
 from experiment.store.record import read_run
+from experiment.system.names import counted, short
 
 READ_BACK_SECONDS = 30.0
 SENDER_SECONDS = 120.0
@@ -72,23 +73,15 @@ def upload(
     with directory.exclusive():
         run = read_run(directory.path)
         if run["mode"] == session.DISABLED:
-            raise UserError(f"run {directory.key[:12]} was not tracked (--mode disabled): nothing to upload")
-        if check_archive(directory.archive):
-            try:
-                build_archive(directory)
-            except OSError as error:
-                reason = error.strerror or error
-                raise UserError(f"'{directory.archive}' cannot be written: {reason}") from None
-        messages = list(archived_messages(directory.archive))
+            raise UserError(
+                f"run {short(directory.key)} was not tracked (--mode disabled): nothing to upload"
+            )
+        messages = _whole_archive(directory)
         server = Server(directory.key)
-        try:
-            with FileLock(_sending(directory), timeout=SENDER_SECONDS):
-                has = fetch_holdings(server, directory.key)
-        except Timeout:
-            raise UserError(f"run {directory.key[:12]} is being sent by another process") from None
+        has = _holdings_when_unsent(server, directory)
         missing = missing_from(messages, has, directory.archive)
         if missing or has is None:
-            say(f"run {directory.key[:12]}: sending {len(missing)} of {len(messages)} messages")
+            say(f"run {short(directory.key)}: sending {len(missing)} of {counted(len(messages), 'message')}")
             destination = (workspace or run.get("workspace"), project or run.get("project"))
             _send(directory, missing, "create" if has is None else "get", destination)
             missing, has = _wait_until_there(server, directory, messages, READ_BACK_SECONDS)
@@ -96,6 +89,26 @@ def upload(
         if ledger["url"]:
             directory.update_run(url=ledger["url"])
         return ledger
+
+
+def _whole_archive(directory: RunDirectory) -> list[Message]:
+    """Return the messages of a run's archive, which is built first where it is not whole."""
+    if check_archive(directory.archive):
+        try:
+            build_archive(directory)
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"'{directory.archive}' cannot be written: {reason}") from None
+    return list(archived_messages(directory.archive))
+
+
+def _holdings_when_unsent(server: Server, directory: RunDirectory) -> Holdings | None:
+    """Return what Comet has of a run, once no sender that outlived its parent is at work on it."""
+    try:
+        with FileLock(_sending(directory), timeout=SENDER_SECONDS):
+            return fetch_holdings(server, directory.key)
+    except Timeout:
+        raise UserError(f"run {short(directory.key)} is being sent by another process") from None
 
 
 def verify(directory: RunDirectory, seconds: float) -> dict[str, Any]:
@@ -134,9 +147,9 @@ def is_verified(directory: RunDirectory) -> bool:
     return ledger["verified"] and ledger["uploaded"] >= (ended or math.inf)
 
 
-def counted(ledger: Mapping[str, Any]) -> str:
+def contents(ledger: Mapping[str, Any]) -> str:
     """Return what a ledger counts, as words."""
-    return ", ".join(f"{count} {name}" for name, count in ledger["counts"].items())
+    return ", ".join(counted(count, name.removesuffix("s")) for name, count in ledger["counts"].items())
 
 
 def _write_ledger(

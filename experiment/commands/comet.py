@@ -14,7 +14,7 @@ from experiment.store.find import Runs, list_runs
 from experiment.store.record import RUNNING, read_run
 from experiment.system import streams
 from experiment.system.environment import read_environment
-from experiment.system.parser import PREFIX
+from experiment.system.names import short
 
 
 def runs_or_all(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def recover_command(options: argparse.Namespace) -> int:
             continue
         results.append({"key": directory.key, "archive": str(directory.archive), "missing": missing})
         if not options.json:
-            print(f"run {directory.key[:PREFIX]}: {directory.archive}")
+            print(f"run {short(directory.key)}: {directory.archive}")
             for sentence in missing:
                 print(f"  {sentence}")
     _close(options, results, "no run waits for recovery")
@@ -69,9 +69,9 @@ def upload_command(options: argparse.Namespace) -> int:
         ledgers.append(ledger)
         if not options.json:
             print(
-                f"run {directory.key[:PREFIX]}: {upload.counted(ledger)} verified"
+                f"run {short(directory.key)}: {upload.contents(ledger)} verified"
                 if ledger["verified"]
-                else f"run {directory.key[:PREFIX]}: not verified: {', '.join(ledger['missing'])}"
+                else f"run {short(directory.key)}: not verified: {', '.join(ledger['missing'])}"
             )
             if ledger["url"]:
                 print(f"  {ledger['url']}")

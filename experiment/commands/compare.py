@@ -14,6 +14,7 @@ from experiment.store.find import Runs, read_runs
 from experiment.store.record import RunRecord
 from experiment.system import streams
 from experiment.system.environment import read_environment
+from experiment.system.names import short, some
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,6 +109,6 @@ def _say_where(online: Sequence[RunRecord]) -> None:
     as near as an honest link comes.
     """
     projects = dict.fromkeys(record.run["url"].rpartition("/")[0] for record in online)
-    keys = ", ".join(record.key[:12] for record in online[:6]) + (" …" if len(online) > 6 else "")
+    keys = some([short(record.key) for record in online], 6)
     for url in projects:
         print(f"in Comet: {url} – tick {keys} and choose Compare", file=sys.stderr)

@@ -14,6 +14,7 @@ from experiment.store.files import plain_json
 from experiment.store.find import Runs, read_runs
 from experiment.store.record import RUNNING, RunRecord
 from experiment.system import streams
+from experiment.system.names import short
 from experiment.system.text_table import format_table, printable
 
 _HEADER = ("run", "started", "status", "mode", "dataset", "epochs", "best val", "last val", "test", "seconds")
@@ -94,7 +95,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     accuracies = (row["best_val_accuracy"], row["val_accuracy"], row["test_accuracy"])
     changed = " ".join(f"{name}={value}" for name, value in row["changed"].items() if name != "dataset")
     return (
-        row["key"][:12],
+        short(row["key"]),
         _clock(row["started"], "%Y-%m-%d %H:%M"),
         *(row["status"], row["mode"], row["dataset"] or "", str(row["epochs"] or "")),
         *("" if value is None else f"{float(value):.4f}" for value in accuracies),

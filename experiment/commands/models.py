@@ -11,7 +11,7 @@ from experiment.errors import UserError
 from experiment.store.find import find_run
 from experiment.system import keras_settings, streams
 from experiment.system.console import Console, without_stderr
-from experiment.system.names import printable
+from experiment.system.names import counted, printable
 
 # The parameters that say how pictures and tables of labels are read.
 INSPECTED = ("image-size", "channels", "file-column", "label-column", "split-column", "group-column")
@@ -58,7 +58,7 @@ def inspect_command(options: argparse.Namespace) -> int:
         print(image_report.pictures_text(inspection))
         if split:
             print(image_report.split_text(inspection, split))
-        print("\n  ".join([f"{len(wrong)} thing(s) wrong:", *wrong]) if wrong else "fit to train on")
+        print("\n  ".join([f"{counted(len(wrong), 'thing')} wrong:", *wrong]) if wrong else "fit to train on")
     return 1 if wrong else 0
 
 

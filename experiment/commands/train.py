@@ -18,6 +18,7 @@ from experiment.commands.train_options import build_parser, check_together, type
 from experiment.errors import UserError
 from experiment.system import streams
 from experiment.system.environment import read_environment
+from experiment.system.names import counted, short
 from experiment.system.parser import command_in
 from params.load import NAMES, check_params, load_params
 from params.spec import Params
@@ -73,7 +74,7 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
     demand(record.params, f"'{directory.params_file}'", "epochs")
     if "model" not in record.params or record.params.get("dataset") == "arrays":
         raise UserError(
-            f"run {directory.key[:12]} cannot go on from here: a program gave it its own model or arrays; "
+            f"run {short(directory.key)} cannot go on from here: a program gave it its own model or arrays; "
             "there, train_and_evaluate(…, resume=RunDirectory(Path(…))) goes on"
         )
     mode = "disabled" if record.mode == "disabled" else "offline"
@@ -173,7 +174,7 @@ def _train(
     run_options = _run_options(options)
     if waiting := waiting_runs(run_options.runs):
         recover = command_in(run_options.runs, "experiment", "recover", "--all")
-        print(f"{len(waiting)} killed run(s) wait: {recover}", file=sys.stderr)
+        print(f"{counted(len(waiting), 'killed run waits', 'killed runs wait')}: {recover}", file=sys.stderr)
 
     def interrupt(number: int) -> None:
         raise Interrupted(number)

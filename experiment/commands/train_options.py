@@ -40,6 +40,13 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_options(parser)
+    _add_sweep_options(parser.add_argument_group("sweeps"))
+    _add_parameters(parser.add_argument_group("parameters (logged; also the names in TOML files)"))
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--params", metavar="FILE", help="TOML file, or the name of one in params/")
     parser.add_argument("--mode", choices=MODES, default="auto", help="auto: online if an API key is set")
     parser.add_argument("--name", help="name of the run (default: dataset, model, optimizer, key)")
@@ -61,7 +68,9 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
-    sweeps = parser.add_argument_group("sweeps")
+
+
+def _add_sweep_options(sweeps: argparse._ArgumentGroup) -> None:
     sweeps.add_argument(
         "--sweep", metavar="FILE", help="Comet Optimizer file, or the name of one in params/sweeps/"
     )
@@ -73,7 +82,9 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     )
     sweeps.add_argument("--scheduler", choices=("asha",), help="asha: end hopeless runs early")
     sweeps.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: this machine)")
-    group = parser.add_argument_group("parameters (logged; also the names in TOML files)")
+
+
+def _add_parameters(group: argparse._ArgumentGroup) -> None:
     for name in NAMES:
         field = Params.model_fields[name.replace("-", "_")]
         when = condition(name.replace("-", "_"))
@@ -82,7 +93,6 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         )
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}
         group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text, **bare)
-    return parser
 
 
 def check_together(options: argparse.Namespace) -> None:

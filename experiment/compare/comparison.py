@@ -13,7 +13,7 @@ from experiment.compare.pairs import Verdict, mcnemar_verdicts, welch_verdicts
 from experiment.errors import UserError
 from experiment.store.curves import results_of
 from experiment.store.record import FINISHED, RunRecord
-from experiment.system.names import some
+from experiment.system.names import counted, some
 
 METRIC = "test_accuracy"
 
@@ -62,7 +62,8 @@ def compare_runs(
     groups, warnings = group_runs(unique, results, metric)
     repeated = len(records) - len({record.key for record in records})
     if repeated:
-        warnings.insert(0, f"{repeated} run(s) were named more than once: the first of each counts")
+        named = counted(repeated, "run was named", "runs were named")
+        warnings.insert(0, f"{named} more than once: the first of each counts")
     leader = next((group for group in groups if any(each is unique[first] for each in group.records)), None)
     return Comparison(
         unique,
@@ -105,7 +106,7 @@ def _run_warnings(records: Sequence[RunRecord], metric: str) -> list[str]:
             warnings.append(f"the runs {what}: {shown}")
         if len(prints) > len(known) and len(records) > 1:
             warnings.append(
-                f"of {prints[None]} of {len(records)} runs the {part} is unknown: they left no fingerprint"
+                f"of {prints[None]} of {len(records)} runs the {part} is unknown: no fingerprint was kept"
             )
     for status in sorted({record.status for record in records} - {FINISHED}):
         named = _named(record for record in records if record.status == status)

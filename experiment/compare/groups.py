@@ -13,6 +13,7 @@ from typing import Any
 
 from experiment.evaluation import significance
 from experiment.store.record import FINISHED, RunRecord
+from experiment.system.names import counted
 from experiment.system.text_table import printable
 
 PARAMETERS_IN_A_LABEL = 3  # more only where groups cannot be told apart by these
@@ -134,9 +135,14 @@ def group_runs(
         members.setdefault(plain(record.params.get("seed")), (record, value))
     warnings = []
     if repeated:
-        warnings.append(f"{repeated} run(s) repeat another in everything, the seed too: they count once")
+        warnings.append(
+            f"{counted(repeated, 'run repeats', 'runs repeat')} another in everything, the seed too: "
+            "each seed counts once"
+        )
     if infinite:
-        warnings.append(f"{infinite} run(s) ended with no finite {metric}: left out of groups and verdicts")
+        warnings.append(
+            f"{counted(infinite, 'run')} ended with no finite {metric}: left out of groups and verdicts"
+        )
     members_of = [list(members.values()) for members in grouped.values()]
     labels = _labels([[record for record, _ in members] for members in members_of])
     groups = []

@@ -14,6 +14,7 @@ from experiment.compare.directions import lower_is_better
 from experiment.compare.groups import test_set_of, value_of
 from experiment.errors import UserError
 from experiment.store.files import plain_json
+from experiment.system.names import short
 from experiment.system.text_table import format_table
 
 SIDE_BY_SIDE = 6  # that many runs at most are columns; more are rows
@@ -163,7 +164,7 @@ def _run_lines(comparison: Comparison) -> list[list[str]]:
     header += [f"{name}, {place}" for name in _AT_AN_EPOCH for place in ("best", "last")]
     lines = [[*header, *_OF_THE_TEST, *extra, f"Δ {comparison.metric}"]]
     for place, row in enumerate(as_rows(comparison)):
-        cells = [row["key"][:12], row["name"], row["status"]]
+        cells = [short(row["key"]), row["name"], row["status"]]
         values = [row[parameter_column(name)] for name in comparison.parameters]
         cells += ["" if value is None else str(value) for value in values]
         cells += [_number(row["epochs"]), _number(row.get("best epoch"))]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiment.errors import UserError
+from experiment.system.names import counted
 
 CHANNELS = (1, 3)  # what figures, bundles, predict and exports handle
 SMALLEST_SIDE = 4  # pixels, as of pictures
@@ -111,7 +112,9 @@ def check_content(name: str, key: str, images: np.ndarray) -> list[str]:
         )
     found = []
     if blank:
-        found.append(f"{name}: {blank} of {len(images)} images of {key} are blank, all their pixels alike")
+        found.append(
+            f"{name}: {_some_of(blank, len(images), f'images of {key}')} blank, all their pixels alike"
+        )
     if top < NEARLY_BLACK:
         found.append(
             f"{name}: the largest value of {key} is {top} of 255, so its images are nearly black; "
@@ -141,21 +144,24 @@ def find_repeats(parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> tuple[li
         shared = _not_blank(parts[part][0], np.flatnonzero(np.isin(hashes[part], hashes[other])))
         if len(shared):
             first = np.flatnonzero(hashes[other] == hashes[part][shared[0]])[0]
-            found.append(
-                f"{len(shared)} of {len(hashes[part])} {part} images are {other} images as well, such as "
-                f"number {shared[0]} and number {first}"
-            )
+            are = _some_of(len(shared), len(hashes[part]), f"{part} images")
+            found.append(f"{are} {other} images as well, such as number {shared[0]} and number {first}")
     images, labels = parts["train"]
     _, firsts, inverse = np.unique(hashes["train"], return_index=True, return_inverse=True)
     if len(firsts) == len(labels):
         return found, None
     groups = firsts[inverse]  # numbered by their first image: hashes differ from process to process
     if len(others := _not_blank(images, np.flatnonzero(labels != labels[groups]))):
+        repeat = counted(len(others), "train image repeats", "train images repeat")
         found.append(
-            f"{len(others)} train images repeat one of another class, such as number {others[0]}, of class "
-            f"{labels[others[0]]}, that of number {groups[others[0]]}, of class {labels[groups[others[0]]]}"
+            f"{repeat} one of another class, such as number {others[0]}, of class {labels[others[0]]}, "
+            f"that of number {groups[others[0]]}, of class {labels[groups[others[0]]]}"
         )
     return found, groups
+
+
+def _some_of(number: int, all_of_them: int, what: str) -> str:
+    return counted(number, f"of {all_of_them} {what} is", f"of {all_of_them} {what} are")
 
 
 def _not_blank(images: np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from experiment.errors import UserError
+from experiment.system.names import some
 
 IDX_FILES = {
     "x_train": "train-images-idx3-ubyte",
@@ -72,7 +73,7 @@ def _known_kind(path: Path, start: bytes) -> str | None:
         names = zipfile.ZipFile(path).namelist()
         if any(name.endswith(".npy") for name in names):
             return None
-        return f"a zip archive of {', '.join(names[:3]) or 'nothing'}{' …' * (len(names) > 3)}: {_UNPACK}"
+        return f"a zip archive of {some(names, 3) or 'nothing'}: {_UNPACK}"
     if not start:
         return "empty"
     for prefix, kind, advice in _KINDS:

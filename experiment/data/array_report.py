@@ -15,7 +15,7 @@ from experiment.data.labels import is_labels
 from experiment.data.named_sets import DATASETS, load_arrays
 from experiment.errors import UserError
 from experiment.system import streams
-from experiment.system.names import some
+from experiment.system.names import counted, some
 
 SHOWN = 20
 
@@ -43,7 +43,7 @@ def inspect(dataset: str, as_json: bool) -> int:
         return 1 if wrong else 0
     if "parts" in report:
         print(arrays_text(report))
-    print("\n  ".join([f"{len(wrong)} thing(s) wrong:", *wrong]) if wrong else "fit to train on")
+    print("\n  ".join([f"{counted(len(wrong), 'thing')} wrong:", *wrong]) if wrong else "fit to train on")
     return 1 if wrong else 0
 
 
@@ -73,7 +73,7 @@ def arrays_text(report: Mapping[str, Any]) -> str:
     """Return the facts of a set as lines of text, but for what is wrong."""
     parts = report["parts"]
     total = sum(sum(counts.values()) for counts in parts.values())
-    lines = [f"{report['dataset']} {total} images, {len(parts['train'])} classes"]
+    lines = [f"{report['dataset']} {counted(total, 'image')}, {counted(len(parts['train']), 'class')}"]
     for part, counts in parts.items():
         shown = some([f"{name} {count}" for name, count in counts.items()], SHOWN)
         lines.append(f"  {part:<11}{sum(counts.values()):>6}  {shown}")

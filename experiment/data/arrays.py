@@ -11,6 +11,7 @@ import numpy as np
 
 from experiment.data import array_checks
 from experiment.errors import UserError
+from experiment.system.names import counted
 
 VALIDATION = ("val", "validation", "valid")
 
@@ -107,7 +108,9 @@ def check_arrays(
     classes = array_checks.check_classes(name, examples["train"].labels)
     notices = _check_together(name, keys, examples, classes)
     if class_names and len(class_names) != classes:
-        raise UserError(f"dataset '{name}' has {classes} classes and {len(class_names)} class names")
+        raise UserError(
+            f"dataset '{name}' has {counted(classes, 'class')} and {counted(len(class_names), 'class name')}"
+        )
     if unused := sorted(map(str, set(arrays) - {key for pair in keys.values() for key in pair})):
         notices.append(f"{name}: not used, as only x_ and y_ of train, val and test are: {', '.join(unused)}")
     repeats, groups = array_checks.find_repeats(
@@ -131,7 +134,10 @@ def _examples(name: str, part: str, arrays: Mapping[str, Any], x: str, y: str) -
     images = array_checks.check_images(name, x, arrays[x])
     labels = array_checks.check_labels(name, y, arrays[y])
     if len(images) != len(labels):
-        raise UserError(f"dataset '{name}': {len(images)} images but {len(labels)} labels in its {part} set")
+        raise UserError(
+            f"dataset '{name}': {counted(len(images), 'image')} but "
+            f"{counted(len(labels), 'label')} in its {part} set"
+        )
     return Examples(images, labels)
 
 

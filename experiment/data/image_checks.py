@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from experiment.data.image_layout import Fault, Layout, advice
+from experiment.system.names import counted, more, some
 
 PATHS = 3  # that are named where many have the same fault
 LINES = 20  # of one kind
@@ -33,7 +34,7 @@ def problems(layout: Layout, files: Sequence[File]) -> list[list[str]]:
     classes = {place.class_name for place in layout.places}
     found = [list(layout.problems)]
     if len(classes) < 2:
-        few = f"{len(classes)} class folder(s): there must be two at least, one a class"
+        few = f"{counted(len(classes), 'class folder')}: there must be two at least, one a class"
         found.append([few + advice(layout.outside)])
     counts = Counter((file.part, file.class_name) for file in files)
     empty = [place for place in layout.places if not counts[place.part, place.class_name]]
@@ -46,9 +47,9 @@ def problems(layout: Layout, files: Sequence[File]) -> list[list[str]]:
     in_train, train = classes_of.pop("train", set()), layout.shown(layout.parts.get("train", layout.root))
     for part, others in sorted(classes_of.items()):
         name = layout.shown(layout.parts[part])
-        more, fewer = sorted(others - in_train), sorted(in_train - others)
-        found.append([f"{name}/{each}: a class that {train}/ has not" for each in more])
-        found.append([f"{name}/{each}: missing, while {train}/ has it" for each in fewer])
+        extra, missing = sorted(others - in_train), sorted(in_train - others)
+        found.append([f"{name}/{each}: a class that {train}/ has not" for each in extra])
+        found.append([f"{name}/{each}: missing, while {train}/ has it" for each in missing])
     return found
 
 
@@ -93,11 +94,9 @@ def duplicate_lines(groups: Sequence[Sequence[File]], facts: Mapping[str, Mappin
 
 
 def _listed(paths: Sequence[str], between: str) -> str:
-    if len(paths) <= PATHS:
-        return between.join(paths)
     ends = {_ending(path) for path in paths}
-    kind = f" {ends.pop()}".rstrip() if len(ends) == 1 else ""
-    return f"{between.join(paths[:PATHS])} and {len(paths) - PATHS:,} more{kind} files"
+    kind = ends.pop() if len(ends) == 1 else ""
+    return some(paths, PATHS, f"{kind} files".strip(), between)
 
 
 def _ending(path: str) -> str:
@@ -109,4 +108,4 @@ def first_lines(lines: Sequence[str]) -> list[str]:
     rest = len(lines) - LINES
     if rest <= 1:
         return list(lines)
-    return [*lines[:LINES], f"… and {rest:,} more of that kind (all of them: inspect --json)"]
+    return [*lines[:LINES], f"… {more(rest, 'of that kind')} (all of them: inspect --json)"]

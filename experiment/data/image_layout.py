@@ -11,7 +11,7 @@ from pathlib import Path
 
 from experiment.data.image_walk import Found, look, unlisted
 from experiment.errors import UserError
-from experiment.system.names import printable
+from experiment.system.names import counted, printable, some
 
 PARTS = ("train", "validation", "test")
 _PART_NAMES = {
@@ -186,7 +186,7 @@ class _Finder:
             self._problems.append(f"{name} is called neither train, validation nor test: move it elsewhere")
         elif part is None or (part != "train" and not level.folders):
             files = (
-                f"its {len(level.files):,} files lie in no class folder"
+                f"{counted(len(level.files), 'file lies', 'files lie')} in no class folder"
                 if level.files
                 else "no picture in it"
             )
@@ -226,11 +226,11 @@ def advice(outside: Sequence[Path]) -> str:
     tables = [printable(path.name) for path in outside if path.suffix.casefold() in _TABLES]
     found = ""
     if loose:
-        found = f"; {len(loose):,} pictures lie loose, such as {printable(loose[0].name)}: "
-        found += "move each into a folder named after its class"
+        found = f"; {counted(len(loose), 'picture lies', 'pictures lie')} loose, "
+        found += f"such as {printable(loose[0].name)}: move each into a folder named after its class"
         begins = sorted({match.group() for path in loose if (match := _BEGINNING.match(path.name))})
         if 2 <= len(begins) <= MOST_BEGINNINGS:
             found += f", as their names begin: {', '.join(begins)}"
     if tables:
-        found += f"; labels in a table ({', '.join(tables[:3])}) are read where it is --dataset itself"
+        found += f"; labels in a table ({some(tables, 3)}) are read where it is --dataset itself"
     return found

@@ -10,7 +10,7 @@ from typing import Any
 from experiment.data.image import FULL_DEPTH
 from experiment.data.image_set import Inspection
 from experiment.data.splits import Dataset
-from experiment.system.names import as_utf8, printable, some
+from experiment.system.names import as_utf8, counted, printable, some
 
 UNBALANCED = 3
 SHOWN = 20
@@ -69,7 +69,8 @@ def split_text(inspection: Inspection, split: Dataset) -> str:
 def pictures_text(inspection: Inspection) -> str:
     """Return the report of an inspection as lines of text, but for what is wrong."""
     report = facts(inspection)
-    lines = [f"{inspection.name} {len(inspection.files)} pictures, {len(inspection.class_names)} classes"]
+    classes = counted(len(inspection.class_names), "class")
+    lines = [f"{inspection.name} {counted(len(inspection.files), 'picture')}, {classes}"]
     for part, counts in report["pictures"].items():
         name = "all" if inspection.parts == ("train",) else part
         lines.append(f"  {name:<11}{sum(counts.values()):>6}  {_counted(counts)}".rstrip())
@@ -86,14 +87,17 @@ def pictures_text(inspection: Inspection) -> str:
     if report["copies"]:
         other = report["copies_in_other_bytes"]
         also = f", {other} of them by other bytes" if other else ""
-        lines.append(f"  copies     {report['copies']} files repeat another's picture{also}")
+        repeat = counted(report["copies"], "file repeats", "files repeat")
+        lines.append(f"  copies     {repeat} another's picture{also}")
     if constant := report["constant"]:
         named = some([printable(path) for path in constant], PATHS)
-        lines.append(f"  blank      {len(constant)} pictures are of a single colour: {named}")
+        blank = counted(len(constant), "picture is", "pictures are")
+        lines.append(f"  blank      {blank} of a single colour: {named}")
     if report["groups"]:
         lines.append(f"  groups     {report['groups']}, which no split divides")
     if report["outside"]:
-        lines.append(f"  outside    {report['outside']} files lie in no class folder and are not used")
+        outside = counted(report["outside"], "file lies", "files lie")
+        lines.append(f"  outside    {outside} in no class folder: not used")
     if report["droppings"]:
         found = {printable(name): count for name, count in report["droppings"].items()}
         lines.append(f"  left out   what systems leave: {_counted(found)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiment.data.image_checks import File
 from experiment.data.image_layout import PARTS, part_named
-from experiment.system.names import printable, some
+from experiment.system.names import counted, printable, some
 
 ROWS = 5  # that are named where many have the same fault
 
@@ -164,7 +164,7 @@ def _classes(table: Table, rows: Sequence[Row], files: Sequence[File]) -> list[s
     lines = []
     if len(labels) < 2:
         named = f": '{labels[0]}'" if labels else ""
-        lines.append(f"column {column}: {len(labels)} label(s){named}; there must be two at least")
+        lines.append(f"column {column}: {counted(len(labels), 'label')}{named}; there must be two at least")
     usable = Counter(file.class_name for file in files)
     lines += [f"{column} '{label}': no picture of it can be used" for label in labels if not usable[label]]
     by_part = defaultdict(set)

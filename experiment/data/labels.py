@@ -57,18 +57,8 @@ def inspect_labels(
     """
     path = path.expanduser().absolute()
     table = read_table(path, columns)
-    folder, wholes = path.parent, [row for row in table.rows if is_whole(row, table)]
-    listed = [
-        Listed(
-            path=folder / os.path.expanduser(row.file),
-            name=row.file,
-            shown=f"row {row.number}, {table.columns['file-column']} '{printable(row.file)}'",
-            part=row.part,
-            class_name=row.label,
-            group=row.group,
-        )
-        for row in wholes
-    ]
+    wholes = [row for row in table.rows if is_whole(row, table)]
+    listed = [_listed(row, table, path.parent) for row in wholes]
     pictures = read_pictures(listed, image_size, channels, progress)
     return Inspection(
         source=path,
@@ -88,6 +78,17 @@ def inspect_labels(
         depth=pictures.decoded.depth,
         notices=[f"columns that are not read: {some(table.unused, _SHOWN)}"] if table.unused else [],
         columns=table.columns,
+    )
+
+
+def _listed(row: Row, table: Table, folder: Path) -> Listed:
+    return Listed(
+        path=folder / os.path.expanduser(row.file),
+        name=row.file,
+        shown=f"row {row.number}, {table.columns['file-column']} '{printable(row.file)}'",
+        part=row.part,
+        class_name=row.label,
+        group=row.group,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from experiment.data.arrays import Arrays, Examples, sha256
 from experiment.errors import UserError
+from experiment.system.names import counted
 from params.conditions import NAMED_SETS
 from params.spec import GetParameter
 
@@ -127,12 +128,13 @@ def _hold_out_groups(
                 raise UserError(f"dataset '{arrays.name}' cannot be split for {why}: {error}") from None
         held[np.concatenate(dealt[: share.numerator])] = True
     if not held.any() or held.all():
-        found = f"its {len(np.unique(groups))} group(s) are too few"
+        found = counted(len(np.unique(groups)), "group is", "groups are") + " too few"
         raise UserError(f"dataset '{arrays.name}' cannot be split for {why}: {found}")
     if missing := sorted(set(labels.tolist()) - set(labels[~held].tolist())):
         name = arrays.class_names[missing[0]]
+        found = counted(len(np.unique(groups[labels == missing[0]])), "group")
         raise UserError(
             f"dataset '{arrays.name}' cannot be split for {why}: with this split-seed, all groups of "
-            f"'{name}' are held out; it is in {len(np.unique(groups[labels == missing[0]]))} group(s)"
+            f"'{name}' are held out; it is in {found}"
         )
     return indices[~held], indices[held]

@@ -27,7 +27,7 @@ from experiment.store.directory_reader import read_record
 from experiment.store.files import atomic_path, sync_folder
 from experiment.store.record import RunRecord
 from experiment.system.console import without_stderr
-from experiment.system.names import printable
+from experiment.system.names import printable, short
 
 CARD, LABELS = "model.json", "labels.txt"
 
@@ -56,9 +56,9 @@ def export(directory: RunDirectory, to: str, out: Path | None = None) -> dict[st
     record = read_record(directory.path)
     saved = directory.model / record.params["model-file"]
     if not saved.is_file():
-        raise UserError(f"run {record.key[:12]} has no saved model: its status is '{record.status}'")
+        raise UserError(f"run {short(record.key)} has no saved model: its status is '{record.status}'")
     dataset = _load_dataset(record)
-    folder = out or Path("export") / record.key[:12]
+    folder = out or Path("export") / short(record.key)
     with _destination(folder, to, saved.stem) as (beside, path):
         figures = _write_and_check(record, dataset, saved, to, beside)
     return {"key": record.key, "format": to, "path": str(path), **figures}
@@ -75,7 +75,7 @@ def _write_and_check(record: RunRecord, dataset: Dataset, saved: Path, to: str, 
             figures, problem = _compared_with_keras(record, dataset, saved, to, path), None
         except Exception as error:  # whatever a converter or a runtime makes of a model of one's own
             problem = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
-    name = f"run {record.key[:12]}"
+    name = f"run {short(record.key)}"
     if problem:
         raise ExportFailed(f"{name} cannot be exported to {to}: {problem}")
     difference, tolerance = figures["max_logit_difference"], figures["tolerance"]
@@ -123,10 +123,12 @@ def _load_dataset(record: RunRecord) -> Dataset:
     try:
         arrays = load_set(facts["source"], record.params.__getitem__)
     except UserError as error:
-        raise UserError(f"run {record.key[:12]} cannot be checked without its test images: {error}") from None
+        raise UserError(
+            f"run {short(record.key)} cannot be checked without its test images: {error}"
+        ) from None
     if arrays.fingerprint != facts["fingerprint"]:
         raise UserError(
-            f"run {record.key[:12]} cannot be checked: '{facts['source']}' is not what it was trained on"
+            f"run {short(record.key)} cannot be checked: '{facts['source']}' is not what it was trained on"
         )
     return split_arrays(arrays, record.params.__getitem__)
 

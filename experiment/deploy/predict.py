@@ -17,7 +17,7 @@ from experiment.data.image_walk import Found, walk
 from experiment.errors import UserError
 from experiment.evaluation import calibration
 from experiment.store.bundle import FILE, Bundle
-from experiment.system.names import as_utf8
+from experiment.system.names import as_utf8, counted
 from experiment.training import batches, checkpoints
 
 BATCH = 256
@@ -51,7 +51,7 @@ def check_model(model: Any, bundle: Bundle, folder: Path) -> None:
     """
     shape = _shape(bundle)
     declared = getattr(model, "input_shape", None)
-    pixels = f"{shape[0]} × {shape[1]} pixels of {shape[2]} channel(s)"
+    pixels = f"{shape[0]} × {shape[1]} pixels of {counted(shape[2], 'channel')}"
     sides = tuple(declared[1:]) if isinstance(declared, tuple) else ()
     if len(sides) == 3 and any(side not in (None, given) for side, given in zip(sides, shape, strict=True)):
         raise UserError(f"'{folder / FILE}' says {pixels}, but the model takes {' × '.join(map(str, sides))}")
@@ -66,7 +66,7 @@ def check_model(model: Any, bundle: Bundle, folder: Path) -> None:
     if outputs.shape != (1, len(bundle.class_names)):
         given = outputs.shape[-1] if outputs.ndim == 2 else list(outputs.shape)
         raise UserError(
-            f"'{folder / FILE}' names {len(bundle.class_names)} classes, but the model has {given}"
+            f"'{folder / FILE}' names {counted(len(bundle.class_names), 'class')}, but the model has {given}"
         )
 
 

@@ -13,6 +13,7 @@ from experiment.errors import UserError
 from experiment.run import provenance
 from experiment.store.record import COMET, FINISHED, RunRecord
 from experiment.system import machine
+from experiment.system.names import short, some
 from params.load import NAMES, check_params, load_params
 from params.spec import Params
 
@@ -35,7 +36,7 @@ def parameters(original: RunRecord, flags: Mapping[str, str]) -> Params:
     Raises:
         UserError: it cannot be repeated, with the reason.
     """
-    name = original.key[:12]
+    name = short(original.key)
     if unknown := sorted(set(original.params) - set(NAMES)):
         raise UserError(f"run {name} cannot be repeated: there is no parameter '{unknown[0]}' any more")
     if "model" not in original.params or original.params.get("dataset") == "arrays":
@@ -67,7 +68,7 @@ def announce(
         say: called with each sentence.
     """
     found = differences(original, values, facts)
-    say(f"rerun of {original.key[:12]} ({original.name}), read from its {original.kind}")
+    say(f"rerun of {short(original.key)} ({original.name}), read from its {original.kind}")
     for each in found:
         say(f"  {each.what}: {each.then} → {each.now}")
     notes = [*_code_note(original, facts), *_threads_note(original), _meaning(found)]
@@ -137,13 +138,13 @@ def _data_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[D
         )
         found.append(
             Difference(
-                f"data {now['name']}, {part} (SHA-256)", then["fingerprint"][:12], now["fingerprint"][:12]
+                f"data {now['name']}, {part} (SHA-256)", short(then["fingerprint"]), short(now["fingerprint"])
             )
         )
     elif then.get("split_fingerprint") != now["split_fingerprint"]:
         found.append(
             Difference(
-                "split (SHA-256)", str(then.get("split_fingerprint"))[:12], now["split_fingerprint"][:12]
+                "split (SHA-256)", short(str(then.get("split_fingerprint"))), short(now["split_fingerprint"])
             )
         )
     return found
@@ -158,14 +159,14 @@ def _changed_files(code: Mapping[str, str]) -> str:
         if path.suffix == ".py"
     }
     names = [name for name in sorted({*code, *today}) if code.get(name) != today.get(name)] if code else []
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more files" if len(names) > 5 else "")
+    return some(names, 5, "files")
 
 
 def _version(facts: Mapping[str, Any]) -> str:
     git = facts.get("git") or {}
     if "commit" not in git:
         return "not in git"
-    return f"commit {git['commit'][:12]}" + (" with uncommitted changes" if git.get("dirty") else "")
+    return f"commit {short(git['commit'])}" + (" with uncommitted changes" if git.get("dirty") else "")
 
 
 def _code_note(original: RunRecord, facts: Mapping[str, Any]) -> list[str]:
@@ -182,9 +183,9 @@ def _code_note(original: RunRecord, facts: Mapping[str, Any]) -> list[str]:
     except UserError as error:
         return [f"the original's code cannot be had again: {error}; today's trains"]
     if again != original.run["code_fingerprint"]:
-        return [f"commit {git['commit'][:12]} is not all of the original's code; today's trains"]
+        return [f"commit {short(git['commit'])} is not all of the original's code; today's trains"]
     patch = " and git.patch from its archive" if original.patch() else ""
-    return [f"today's code trains; commit {git['commit'][:12]}{patch} would give the original's exactly"]
+    return [f"today's code trains; commit {short(git['commit'])}{patch} would give the original's exactly"]
 
 
 def _threads_note(original: RunRecord) -> list[str]:

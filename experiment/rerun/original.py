@@ -11,6 +11,7 @@ from experiment.store.directory import RunDirectory
 from experiment.store.find import Runs, UnknownRun
 from experiment.store.journal import UNKNOWN, Point
 from experiment.store.record import DIRECTORY, KEY, RUNNING, RunRecord, demand
+from experiment.system.names import short
 
 
 def find_original(runs: Path, run: str) -> RunRecord:
@@ -37,7 +38,7 @@ def whole(record: RunRecord) -> RunRecord:
         UserError: it is alive, one of its files is damaged, or it does not tell enough.
     """
     if record.kind == DIRECTORY and record.status == RUNNING and RunDirectory(Path(record.source)).is_alive():
-        raise UserError(f"run {record.key[:12]} is alive: wait for its end before repeating it")
+        raise UserError(f"run {short(record.key)} is alive: wait for its end before repeating it")
     demand(record.run, f"'{record.source}'", "dataset.name", "dataset.fingerprint", "code_fingerprint")
     points, predictions = tuple(_comparable(record.points())), record.predictions()
     code, patch = record.code(), record.patch()

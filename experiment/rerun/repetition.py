@@ -10,7 +10,7 @@ from experiment.comet.tracker import Tracker
 from experiment.rerun import differences, verdict
 from experiment.store.directory import RunDirectory
 from experiment.store.record import RunRecord
-from experiment.system.parser import PREFIX
+from experiment.system.names import short
 
 
 @dataclasses.dataclass
@@ -28,7 +28,7 @@ class Repetition:
     @property
     def tags(self) -> Sequence[str]:
         """One that names the original."""
-        return (f"rerun-of-{self.original.key[:PREFIX]}",)
+        return (f"rerun-of-{short(self.original.key)}",)
 
     def facts(
         self, values: Mapping[str, Any], facts: Mapping[str, Any], say: Callable[[str], None]

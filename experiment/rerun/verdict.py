@@ -21,6 +21,7 @@ from experiment.store.files import read_json
 from experiment.store.journal import Point, read_metrics
 from experiment.store.predictions import Predictions, stored_predictions
 from experiment.store.record import FINISHED, RunRecord
+from experiment.system.names import counted
 
 if TYPE_CHECKING:
     pass
@@ -70,9 +71,11 @@ def rerun_text(rerun: Mapping[str, Any]) -> str:
     """Return the verdict in words, from what ``rerun.announce`` and ``judge`` return."""
     on_test, first = rerun["predictions"], rerun["first_divergence"]
     if rerun["verdict"] == IDENTICAL:
-        also = f" and {on_test['images']} predictions" if on_test else ""
-        return f"verdict  {IDENTICAL}: {rerun['points']} points{also} are equal, bit for bit"
-    lines = [f"verdict  {rerun['verdict']}: {rerun['points_differ']} of {rerun['points']} points differ"]
+        also = f" and {counted(on_test['images'], 'prediction')}" if on_test else ""
+        return f"verdict  {IDENTICAL}: {counted(rerun['points'], 'point')}{also} are equal, bit for bit"
+    lines = [
+        f"verdict  {rerun['verdict']}: {rerun['points_differ']} of {counted(rerun['points'], 'point')} differ"
+    ]
     if first:
         by = "" if first["difference"] is None else f" ({float(first['difference']):+.3g})"
         place = f"epoch {first['epoch']}, step {first['step']}"

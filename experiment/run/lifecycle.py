@@ -19,8 +19,8 @@ from experiment.store.files import write_json
 from experiment.store.record import FAILED, FINISHED, INTERRUPTED, RUNNING, process_identity
 from experiment.system.console import Console
 from experiment.system.deadline import DeadlinePassed, within
-from experiment.system.names import some
-from experiment.system.parser import PREFIX, command_on
+from experiment.system.names import short, some
+from experiment.system.parser import command_on
 from experiment.system.secrets import redact
 
 # For Comet's server, from the last line of a run to the process's end: of a whole run, of an interrupted one.
@@ -87,27 +87,7 @@ def recorded(
     """
     secrets = (settings.api_key(),)
     with directory.exclusive(), _threads_tell(console), _interruption_names(directory):
-        write_json(directory.params_file, params)
-        again = directory.run_file.exists()
-        new = {
-            "key": directory.key,
-            "name": where.name,
-            "tags": list(where.tags),
-            "workspace": where.workspace,
-            "project": where.project,
-            "mode": mode,
-            "url": None,
-            "started": time.time(),
-            **facts,
-        }
-        now = {"status": RUNNING, "ended": None, "error": None, "process": process_identity()}
-        directory.update_run(**({} if again else new), **now)
-        tracker = session.start_experiment(
-            mode, directory.key, where, directory.new_segment(), console.notice
-        )
-        if not again:
-            directory.update_run(mode=tracker.mode, url=tracker.url)
-        console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
+        tracker = _open(directory, where, mode, params, facts, console)
         status, error = FINISHED, None
         try:
             yield tracker
@@ -120,6 +100,37 @@ def recorded(
         finally:
             console.stop()
             _close(directory, tracker, status, error, console)
+
+
+def _open(
+    directory: RunDirectory,
+    where: session.Destination,
+    mode: str,
+    params: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    console: Console,
+) -> Tracker:
+    """Write a run's parameters and facts, start its experiment, and say where both are."""
+    write_json(directory.params_file, params)
+    again = directory.run_file.exists()
+    new = {
+        "key": directory.key,
+        "name": where.name,
+        "tags": list(where.tags),
+        "workspace": where.workspace,
+        "project": where.project,
+        "mode": mode,
+        "url": None,
+        "started": time.time(),
+        **facts,
+    }
+    now = {"status": RUNNING, "ended": None, "error": None, "process": process_identity()}
+    directory.update_run(**({} if again else new), **now)
+    tracker = session.start_experiment(mode, directory.key, where, directory.new_segment(), console.notice)
+    if not again:
+        directory.update_run(mode=tracker.mode, url=tracker.url)
+    console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
+    return tracker
 
 
 @contextlib.contextmanager
@@ -143,7 +154,7 @@ def _failure(directory: RunDirectory, params: Mapping[str, Any], problem: Except
         else f"with: {command_on(directory.path, 'train', '--resume')}"
     )
     return (
-        f"run {directory.key[:PREFIX]} failed: {reason}; "
+        f"run {short(directory.key)} failed: {reason}; "
         f"it is recorded all the same in {directory.path}; go on from its last checkpoint {again}"
     )
 
@@ -204,4 +215,4 @@ def _say_what_arrived(directory: RunDirectory, seconds: float, console: Console)
     elif missing := ledger["missing"]:
         console.notice(f"Comet lacks {some(missing, 3)}; {later}")
     else:
-        console.say(f"Comet has all of this run: {upload.counted(ledger)}, read back")
+        console.say(f"Comet has all of this run: {upload.contents(ledger)}, read back")

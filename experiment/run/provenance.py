@@ -17,6 +17,7 @@ from typing import Any
 
 from experiment.errors import UserError
 from experiment.system import machine
+from experiment.system.names import short
 from experiment.system.secrets import redact
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,9 +109,9 @@ def restored_fingerprint(commit: str, patch: str) -> str:
         index = {"GIT_INDEX_FILE": f"{folder}/index"}
         tree = Path(folder) / "tree"
         for reason, text, arguments in (
-            (f"commit {commit[:12]} is not in this repository", None, ["read-tree", commit]),
+            (f"commit {short(commit)} is not in this repository", None, ["read-tree", commit]),
             (
-                f"its uncommitted changes no longer apply to commit {commit[:12]}",
+                f"its uncommitted changes no longer apply to commit {short(commit)}",
                 patch,
                 ["apply", "--cached", "-"],
             ),

@@ -10,6 +10,7 @@ from experiment.errors import UserError
 from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.record import FINISHED
+from experiment.system.names import short
 from params.spec import Params
 
 
@@ -22,7 +23,7 @@ def check_resumable(
         UserError: the run is alive or finished, or parameters or data differ.
     """
     run, stored = read_json(directory.run_file), read_json(directory.params_file)
-    name = directory.key[:12]
+    name = short(directory.key)
     if directory.is_alive():
         raise UserError(f"run {name} is alive: a process is working on it")
     if run["status"] == FINISHED and params.epochs <= stored["epochs"]:

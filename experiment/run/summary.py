@@ -8,6 +8,7 @@ from typing import Any
 
 from experiment.store.directory import RunDirectory
 from experiment.store.record import RunRecord
+from experiment.system.names import counted
 from experiment.system.parser import command_on
 
 
@@ -36,7 +37,8 @@ def closing_lines(facts: Mapping[str, Any], model_file: str, verdict: str | None
     lines = [f"Comet    {facts['url']}"] if facts["url"] else []
     lines += [
         f"test accuracy {facts['test_accuracy']:.4f}, loss {loss:.4f} on {facts['dataset']}, "
-        f"after {facts['epochs']} epochs of {facts['epoch_s']:.2f} s; {facts['process_s']:.1f} s in all",
+        f"after {counted(facts['epochs'], 'epoch')} of {facts['epoch_s']:.2f} s; "
+        f"{facts['process_s']:.1f} s in all",
         f"model    {run / 'model' / model_file}",
         f"figures  {run / 'figures'}",
     ]

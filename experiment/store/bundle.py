@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from experiment.errors import UserError
 from experiment.store.files import write_json
-from params.words import sentence_of_file
+from experiment.system.names import counted
+from params.words import place, sentence_of_file
 
 FILE = "bundle.json"
 MOST_LETTERS = 300
@@ -59,7 +60,8 @@ class Bundle(_Described):
         stated = [self.image.height, self.image.width, self.image.channels]
         if any(one is not None and one != other for one, other in zip(asked, stated, strict=True)):
             raise ValueError(
-                f"image is {stated[0]} × {stated[1]} pixels of {stated[2]} channel(s), but parameters say "
+                f"image is {stated[0]} × {stated[1]} pixels of {counted(stated[2], 'channel')}, "
+                f"but parameters say "
                 f"image-size {asked[0]}, channels {asked[2]}"
             )
         return self
@@ -103,7 +105,7 @@ def _sentence(error: ValidationError) -> str:
     """Return what is wrong first of all: a format that is not known makes all else moot."""
     found = error.errors(include_url=False)
     details = next((each for each in found if each["loc"] == ("format",)), found[0])
-    name = ".".join(map(str, details["loc"]))
+    name = place(details["loc"])
     if details["type"] == "missing":
         return f"{name} is missing"
     if name == "format":

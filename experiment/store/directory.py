@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from experiment.errors import UserError
 from experiment.store.files import check_space, read_json, write_json
 from experiment.store.record import read_run
+from experiment.system.names import short
 
 # For the saved model, figures and predictions of a run, and all of it once more in its archive.
 RUN_BYTES = 48_000_000
@@ -73,7 +74,7 @@ class RunDirectory:
         try:
             self.lock.acquire()
         except Timeout:
-            raise UserError(f"run {self.key[:12]} is alive: a process is working on it") from None
+            raise UserError(f"run {short(self.key)} is alive: a process is working on it") from None
         except OSError as error:
             raise UserError(f"'{self.path}' cannot be written to: {error.strerror}") from None
         try:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from experiment.errors import UserError
-from params.words import sentence_of_file
+from params.words import place, sentence_of_file
 
 # What bytes that are no sound file of arrays or zip make their readers raise.
 DAMAGED = (
@@ -117,7 +117,7 @@ def check(content: Mapping[str, Any], where: str, schema: type[BaseModel]) -> No
         schema.model_validate(content)
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
-        name = ".".join(map(str, details["loc"]))
+        name = place(details["loc"])
         if details["type"] == "missing":
             raise DamagedFile(f"{where} has no {name}") from None
         if len(repr(details["input"])) > 60:

@@ -14,7 +14,7 @@ from experiment.store.archive_reader import read_archive
 from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record
 from experiment.store.record import KEY, RUNNING, RunRecord, read_run
-from experiment.system.names import printable
+from experiment.system.names import printable, short
 from params.words import did_you_mean
 
 
@@ -52,7 +52,7 @@ class Runs:
         if len(found) == 1:
             return RunDirectory(found[0])
         if found:
-            several = ", ".join(path.name[:12] if KEY.fullmatch(path.name) else path.name for path in found)
+            several = ", ".join(short(path.name) if KEY.fullmatch(path.name) else path.name for path in found)
             raise UserError(f"run '{run}' is not unique in '{self.folder}': {several}")
         if os.path.isfile(run):
             return _directory_around(Path(run))

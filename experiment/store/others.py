@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from experiment.system import machine
+from experiment.system.names import short
 
 # Files of a run in Comet that are read back by their names, and the kind of those that are code.
 PREDICTIONS, PATCH = "predictions.npz", "git.patch"
@@ -35,7 +36,7 @@ def facts_from_others(
     """
     found = {
         **known,
-        "name": str(others.get("Name") or known["key"][:12]),
+        "name": str(others.get("Name") or short(known["key"])),
         "dataset": {field: str(others[name]) for field, name in _DATASET.items() if name in others},
         "git": _git(_part(others, "git_")),
         "machine": _part(others, "machine_"),

@@ -21,6 +21,7 @@ from experiment.store.files import DamagedFile, Number, Scalar, Schema, Seconds,
 from experiment.sweep.outcomes import Outcome, settle
 from experiment.sweep.points import SearchPoint, Sweep, parameters
 from experiment.sweep.trial import Trial
+from experiment.system.names import counted
 from params.spec import Params
 
 LENGTHS = ("maxCombo", "retryLimit", "retryAssignLimit")
@@ -86,7 +87,7 @@ class Plan:
         points, asked = stored["points"], stored["asked"]
         try:
             if asked and len(asked) != len(points):
-                raise UserError(f"it has {len(points)} points, and {len(asked)} were asked for")
+                raise UserError(f"it has {counted(len(points), 'point')}, but {len(asked)} asked for")
             for point in points:
                 parameters(point, self.base)
         except UserError as error:

@@ -11,6 +11,7 @@ from experiment.sweep.outcomes import DIVERGED, FAILED, FINISHED, Outcome
 from experiment.sweep.plan import Plan
 from experiment.sweep.points import parameters
 from experiment.sweep.trial import Trial
+from experiment.system.names import counted, short
 from experiment.system.parser import command_in, command_on
 from params.spec import Params
 
@@ -61,12 +62,12 @@ def print_ranking(summary: Mapping[str, Any]) -> None:
             _number(row["deviation"]),
             _number(row["test_accuracy"]),
             str(row["epochs"] or ""),
-            (row["keys"] or [""])[0][:12],
+            short((row["keys"] or [""])[0]),
             Text(" ".join(f"{name}={value}" for name, value in row["point"].items())),
         )
     console.print(table)
     counts = ", ".join(f"{summary[name]} {name}" for name in _COUNTED if summary.get(name))
-    console.print(f"{summary['trials']} trials of {summary['points']} points: {counts}")
+    console.print(f"{counted(summary['trials'], 'trial')} of {counted(summary['points'], 'point')}: {counts}")
     for error in summary["errors"]:
         console.print(f"failed   {error}")
     folder = Path(summary["folder"])

@@ -33,7 +33,31 @@ def short(identifier: str) -> str:
     return identifier[:SHOWN_DIGITS]
 
 
-def some(names: Sequence[str], most: int) -> str:
-    """Return names as a list in words, of more than ``most`` the first and how many more there are."""
-    rest = f"and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + (f" {rest}" if rest else "")
+def some(names: Sequence[str], most: int, what: str = "", between: str = ", ") -> str:
+    """Return names as a list in words, of more than ``most`` the first and how many more there are.
+
+    Args:
+        names: to list.
+        most: how many of them at most.
+        what: they are, in the plural, where a reader would not know.
+        between: two of them.
+    """
+    rest = f" {more(len(names) - most, what)}" if len(names) > most else ""
+    return between.join(names[:most]) + rest
+
+
+def more(number: int, what: str = "") -> str:
+    """Return how many more there are, of what; the end of a list that was cut."""
+    return f"and {number:,} more {what}".rstrip()
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number with its noun, and a verb where it has one: ``1 run waits``, ``1,200 epochs``.
+
+    Args:
+        number: of things.
+        one: what follows 1.
+        several: what follows any other number; by default ``one`` with an s, or es after another s.
+    """
+    several = several or f"{one}{'es' if one.endswith('s') else 's'}"
+    return f"{number:,} {one if number == 1 else several}"

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from experiment.system.names import short
 from params.words import nearest
 
 RUNS = "runs"  # the folder of run directories, where nothing else is said
-PREFIX = 12  # characters of a key that are shown, where they tell it from others
 
 
 def leave(code: int) -> NoReturn:
@@ -53,7 +53,7 @@ def command_on(run: Path, *words: str) -> str:
         others = set(os.listdir(run.parent)) - {run.name}
     except OSError:
         others = set()
-    starts = [run.name[:length] for length in range(min(PREFIX, len(run.name)), len(run.name) + 1)]
+    starts = [run.name[:length] for length in range(len(short(run.name)), len(run.name) + 1)]
     unique = (start for start in starts if not any(other.startswith(start) for other in others))
     return command_in(run.parent, *words, next(unique, str(run)))
 

@@ -18,6 +18,7 @@ from keras import layers
 from experiment.data import downloads, efficientnet_lite0
 from experiment.data.weights import LEAST_SIDE, LITE0, Weights
 from experiment.errors import UserError
+from experiment.system.names import counted
 
 Tensor: TypeAlias = keras.KerasTensor
 Shape = tuple[int, int, int]
@@ -37,8 +38,9 @@ def build_backbone(backbone: str, weights: Weights, image_shape: Shape) -> keras
     height, width, channels = image_shape
     if min(height, width) < LEAST_SIDE[backbone] or channels not in (1, 3):
         raise UserError(
-            f"pictures of {height} × {width} pixels and {channels} channel(s) do not fit the backbone "
-            f"{backbone}: {LEAST_SIDE[backbone]} × {LEAST_SIDE[backbone]} or more and 1 or 3 channels do"
+            f"pictures of {height} × {width} pixels and {counted(channels, 'channel')} do not fit the "
+            f"backbone {backbone}: {LEAST_SIDE[backbone]} × {LEAST_SIDE[backbone]} or more, "
+            "and 1 or 3 channels, do"
         )
     if not weights.path.is_file() or downloads.digest(weights.path, "sha256") != weights.sha256:
         raise UserError(f"'{weights.path}' has changed since the run began: start the run again")

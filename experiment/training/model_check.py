@@ -10,6 +10,7 @@ import numpy as np
 
 from experiment.data.arrays import Examples
 from experiment.errors import UserError
+from experiment.system.names import counted
 from experiment.training.batches import input_shape, pixels_and_targets
 
 EXAMPLES = 8
@@ -59,7 +60,7 @@ def _check_input(model: keras.Model, examples: Examples) -> None:
     images = examples.images.shape[1:]
     asked = f"should be one of {math.prod(images)} values, as images {list(images)} have"
     if isinstance(declared, (list, dict)):
-        raise UserError(f"build_model's model has {len(declared)} inputs: {asked}")
+        raise UserError(f"build_model's model has {counted(len(declared), 'input')}: {asked}")
     shape = input_shape(model, examples)
     if None in shape or math.prod(shape) != math.prod(images):
         raise UserError(f"build_model's model has an input of {list(shape)}: {asked}")

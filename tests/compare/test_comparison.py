@@ -201,7 +201,7 @@ def test_a_seed_counts_once(tmp_path):
     make_run(tmp_path, "again", 0.9, layer_1_size=32, seed=4)
     compared = comparison(tmp_path)
     assert len(compared.groups[0].values) == 5
-    assert any("repeat another" in warning for warning in compared.warnings)
+    assert any("repeats another" in warning for warning in compared.warnings)
 
 
 def test_seeds_that_all_give_the_same_value_are_not_tested(tmp_path):

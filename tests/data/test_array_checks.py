@@ -201,7 +201,7 @@ def test_test_examples_that_are_training_examples_are_refused_unless_allowed():
 def test_an_image_in_two_classes_is_refused_unless_allowed():
     twice = np.concatenate([X, X[:1]])
     arrays = check_arrays("mine", made(x_train=twice, y_train=np.append(Y, 3)))
-    with pytest.raises(ValueError, match="1 train images repeat one of another class, such as number 12"):
+    with pytest.raises(ValueError, match="1 train image repeats one of another class, such as number 12"):
         check_repeats(arrays, allowing(False))
     check_repeats(arrays, allowing(True))
 

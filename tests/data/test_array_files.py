@@ -131,5 +131,5 @@ def test_inspect_says_what_is_wrong_with_arrays(change, message, digits, tmp_pat
     np.savez(tmp_path / "d.npz", **digits | {key: digits[other][:100] for key, other in change.items()})
     assert main(["inspect", "d.npz"]) == 1
     said = capsys.readouterr().out
-    assert "1 thing(s) wrong:" in said
+    assert "1 thing wrong:" in said
     assert message in said

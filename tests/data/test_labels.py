@@ -120,7 +120,7 @@ def test_a_column_that_is_not_there_is_one_sentence(folder, header, values, mess
         (b'file,label\na.png,"cat\n', "row 2: no CSV: unexpected end of data"),
         (b"PK\x03\x04 and more", "a spreadsheet or a zip archive: save the table as CSV"),
         (b"", "row 1: no column 'file' among none"),
-        (b"file,label\n", "column label: 0 label(s); there must be two at least"),
+        (b"file,label\n", "column label: 0 labels; there must be two at least"),
     ],
 )
 def test_a_file_that_is_no_table_is_one_sentence(tmp_path, content, message):
@@ -228,7 +228,7 @@ def test_a_split_by_seed_never_divides_a_group_nor_loses_a_class(folder, rows, v
 
 def test_groups_too_few_or_too_large_for_a_split_are_one_sentence(folder, rows):
     table = in_folder(folder, ["file", "label", "group"], [[*row, "one"] for row in rows])
-    with pytest.raises(UserError, match=r"cannot be split for its test set: its 1 group\(s\) are too few"):
+    with pytest.raises(UserError, match=r"cannot be split for its test set: 1 group is too few"):
         split_arrays(load(table), parameters())
     table = in_folder(folder, ["file", "label", "group"], [[*row, row[1]] for row in rows])
     with pytest.raises(UserError, match="all groups of '.' are held out; it is in 1 group"):

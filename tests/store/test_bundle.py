@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from experiment.store import bundle
@@ -53,6 +53,7 @@ def test_a_sound_bundle_is_read(folder):
 
 
 @settings(max_examples=150, deadline=None)
+@example(place="dataset", value={"\n": None})
 @given(place=st.sampled_from([*SOUND, *(f"image.{name}" for name in IMAGE)]), value=VALUES)
 def test_a_bundle_with_any_other_value_is_described_or_refused(folder, place, value):
     told = json.loads(json.dumps(SOUND))

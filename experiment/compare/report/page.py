@@ -23,6 +23,7 @@ from experiment.errors import UserError
 from experiment.store.curves import Curve, collect_curves
 from experiment.store.files import plain_json
 from experiment.store.record import RunRecord
+from experiment.system.names import counted
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("page.js", "pair.js", "charts.js")  # the last one starts
@@ -58,7 +59,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
     )
     page = environment.get_template("page.html").render(
-        title=f"{len(comparison.records)} runs compared",
+        title=f"{counted(len(comparison.records), 'run')} compared",
         comparison=comparison,
         answers=[
             (block.title, [(verdict.verdict, answers.verdict_text(verdict)) for verdict in block.verdicts])

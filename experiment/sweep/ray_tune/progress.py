@@ -17,6 +17,7 @@ from experiment.sweep.outcomes import FINISHED, Outcome
 from experiment.sweep.plan import Plan
 from experiment.sweep.trial import Trial
 from experiment.system import streams
+from experiment.system.names import counted
 
 
 class Progress(tune.Callback):
@@ -49,7 +50,7 @@ class Progress(tune.Callback):
         if self._live:
             self._live.start()
         elif not quiet:
-            self._say(f"{self._title}: {self._total} trials, {self._before} of them done before")
+            self._say(f"{self._title}: {counted(self._total, 'trial')}, {self._before} of them done before")
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle to nothing: Tune stores what it would restore a sweep from, which it is never asked to."""
@@ -147,4 +148,4 @@ def _reason(trial: Any) -> str:
 def _told(outcome: Outcome) -> str:
     if outcome.score is None:
         return outcome.error or ""
-    return f"{outcome.trial.metric} {outcome.score:.4f}, {outcome.epochs} epochs"
+    return f"{outcome.trial.metric} {outcome.score:.4f}, {counted(outcome.epochs, 'epoch')}"

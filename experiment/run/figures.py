@@ -31,6 +31,7 @@ def confident_mistakes(labels: np.ndarray, probabilities: np.ndarray, count: int
         count: how many at most.
     """
     wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
+    # Stable, so that equal confidences are in the same order in each rerun.
     return wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:count]
 
 
@@ -47,6 +48,7 @@ def log_confusion_matrix(
         y_predicted=probabilities.argmax(-1).tolist(),
         labels=list(class_names),
         images=_Pictures(images),
+        # The SDK would leave out the rest of more than 25 classes.
         max_categories=max(25, len(class_names)),
         max_examples_per_cell=5,
         title="Confusion matrix, test set",

@@ -91,6 +91,7 @@ def open_data(params: Params, dataset: Mapping[str, np.ndarray] | Arrays | None,
 
 def resolve(params: Params, arrays: Arrays) -> Params:
     """Put what a set turned out to be in the place of what was asked for: its name, its validation part."""
+    # A set's own validation part is used unless another one was asked for, by flag, file or program.
     own = arrays.validation is not None and "validation" not in params.model_fields_set
     return params.model_copy(update={"dataset": arrays.name} | ({"validation": "folder"} if own else {}))
 

@@ -24,9 +24,12 @@ from experiment.system.parser import command_on
 from experiment.system.secrets import redact
 
 # For Comet's server, from the last line of a run to the process's end: of a whole run, of an interrupted one.
+# The promise is 30 s after a run and 5 s after a signal; the rest goes to the archive and the exit.
 END_SECONDS, INTERRUPTED_SECONDS = 28.0, 3.0
+# Of END_SECONDS: Comet may show what it took only seconds later.
 READ_BACK_SECONDS = 8.0
 PLAIN_ERRORS = (OSError, FloatingPointError)  # of these the message says all; others need their traceback
+# Keras' and TensorFlow's messages may hold a whole graph.
 REASON_CHARACTERS = 300
 
 
@@ -37,6 +40,7 @@ class RunFailed(Exception):
     """
 
 
+# Not an Exception: code of models and callbacks that catches those must not swallow a signal.
 class Interrupted(BaseException):
     """A signal asked the run to end; raised by the signal handlers of ``train.py``.
 
@@ -98,6 +102,7 @@ def recorded(
             status, error = FAILED, redact(traceback.format_exc(), secrets)
             raise RunFailed(redact(_failure(directory, params, problem), secrets)) from problem
         finally:
+            # The progress bar owns the terminal; what closing says would be drawn over.
             console.stop()
             _close(directory, tracker, status, error, console)
 
@@ -113,6 +118,7 @@ def _open(
     """Write a run's parameters and facts, start its experiment, and say where both are."""
     write_json(directory.params_file, params)
     again = directory.run_file.exists()
+    # What the first start wrote stands: a resumed run keeps its key, name, place and facts.
     new = {
         "key": directory.key,
         "name": where.name,
@@ -125,9 +131,11 @@ def _open(
         **facts,
     }
     now = {"status": RUNNING, "ended": None, "error": None, "process": process_identity()}
+    # Before the experiment starts: a kill in between leaves a run that `list` shows and `recover` mends.
     directory.update_run(**({} if again else new), **now)
     tracker = session.start_experiment(mode, directory.key, where, directory.new_segment(), console.notice)
     if not again:
+        # Not what was asked for: a server that cannot be reached makes a run offline.
         directory.update_run(mode=tracker.mode, url=tracker.url)
     console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
     return tracker
@@ -167,6 +175,7 @@ def _threads_tell(console: Console) -> Iterator[None]:
     def tell(error: threading.ExceptHookArgs) -> None:
         console.notice(f"a thread ended early: {error.exc_type.__name__}: {error.exc_value}")
 
+    # Process-wide, but only while a run lasts; the SDK's threads cannot be wrapped one by one.
     threading.excepthook = tell
     try:
         yield
@@ -181,6 +190,7 @@ def _close(
     tracker.log_other("run_status", status)
     if error:
         tracker.log_asset_data(error, name="traceback.txt")
+    # The SDK was seen to wait for minutes, whatever its settings; what it leaves unsent is in the archive.
     kept_for_later = READ_BACK_SECONDS if status != INTERRUPTED else 0
     with contextlib.suppress(DeadlinePassed):
         within(deadline - time.monotonic() - kept_for_later, tracker.end)
@@ -204,6 +214,7 @@ def _say_what_arrived(directory: RunDirectory, seconds: float, console: Console)
     ledger = None
     try:
         ledger = within(seconds, lambda: upload.verify(directory, seconds - 1))
+    # No answer in time; the archive has everything, and that is said below.
     except (DeadlinePassed, UserError):
         pass
     except Exception as error:  # a full disk, say: the run is over and recorded

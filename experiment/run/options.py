@@ -57,6 +57,7 @@ class Options:
         for name, (is_allowed, rule) in _RULES.items():
             if not is_allowed(value := getattr(self, name)):
                 raise UserError(refusal(name, value, f"should be {rule}"))
+        # A frozen dataclass has no other way to change its own field.
         object.__setattr__(self, "runs", Path(self.runs))
 
 

@@ -21,6 +21,7 @@ from experiment.system.names import short
 from experiment.system.secrets import redact
 
 ROOT = Path(__file__).resolve().parents[2]
+# A data file that is tracked and was changed would make a patch of gigabytes.
 PATCH_BYTES = 5_000_000
 GIT_SECONDS = 5.0  # for all that a run asks of git together
 NO_ANSWER = f"git does not answer within {GIT_SECONDS:.0f} s: the run's record lacks what it did not tell"
@@ -65,6 +66,7 @@ def git_facts(secrets: Iterable[str | None] = ()) -> dict[str, Any]:
         "branch": (_git("rev-parse", "--abbrev-ref", "HEAD") or "").strip(),
         "origin": redact((_git("config", "--get", "remote.origin.url") or "").strip(), secrets),
     }
+    # Untracked files are no part of a run's code, and looking for them takes long in a large tree.
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return facts if changes is None else facts | {"dirty": bool(changes.strip())}
 
@@ -76,6 +78,7 @@ def git_hangs() -> bool:
 
 def git_patch(secrets: Iterable[str | None] = ()) -> str:
     """Return the uncommitted changes of tracked files, redacted; empty without git or changes."""
+    # No colours and no viewer of the user's own: the patch must apply again.
     patch = _git("diff", "HEAD", "--no-color", "--no-ext-diff") or ""
     return redact(patch[:PATCH_BYTES], secrets)
 
@@ -93,6 +96,7 @@ def code_fingerprint(root: Path | None = None) -> str:
     root = root or ROOT
     digest = hashlib.sha256()
     for path in code_files(root):
+        # TOML files are left out: what they say is among the parameters.
         if path.suffix == ".py":
             digest.update(f"{path.relative_to(root)}\0".encode())
             digest.update(path.read_bytes())
@@ -150,13 +154,16 @@ def _git(*arguments: str, text: str | None = None, **variables: str) -> str | No
     try:
         process = subprocess.Popen(
             ["git", "-C", str(ROOT), *arguments],
+            # Without locks: `status` would otherwise write the index under a commit that a person makes now.
             env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"} | variables,
             stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            # Names of files may be no UTF-8.
             encoding="utf-8",
             errors="replace",
+            # A group of its own, so that git's children can be killed with it.
             start_new_session=True,
         )
     except OSError:

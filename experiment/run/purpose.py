@@ -9,6 +9,7 @@ from experiment.comet.tracker import Tracker
 from experiment.store.directory import RunDirectory
 
 
+# A protocol, so that sweep and rerun, which lie above, need not be imported here.
 class Purpose(Protocol):
     """What a run's story asks of whoever has it made; the story itself knows neither sweeps nor reruns."""
 

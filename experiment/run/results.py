@@ -33,6 +33,7 @@ def summarize(logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float)
     """
     history = logger.history
     losses = np.asarray(history["val_loss"], dtype=np.float64)
+    # Of nothing but NaN there is no best epoch; the last is then as good as any.
     best = int(np.nanargmin(losses)) if np.isfinite(losses).any() else len(losses) - 1
     metrics = ("loss", "accuracy", "val_loss", "val_accuracy")
     seconds = np.diff(logger.clock) if len(logger.clock) > 1 else history["epoch_seconds"]
@@ -42,6 +43,7 @@ def summarize(logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float)
         "best": {"epoch": best + 1, **{name: history[name][best] for name in metrics}},
         "test_loss": evaluation.loss,
         "test_accuracy": evaluation.accuracy,
+        # The first epoch includes warming up; a median passes over a pause of the machine.
         "epoch_s": float(np.median(seconds[1:] if len(seconds) > 1 else seconds)),
         "fit_s": fit_seconds,
     }
@@ -65,6 +67,7 @@ def log_compilation(
     """Log how epochs were compiled, and on how many threads: others give other last bits."""
     import tensorflow as tf
 
+    # 0 means that TensorFlow chooses: one thread a core.
     threads = tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
     directory.update_run(compiled=training.compiled, threads=threads)
     tracker.log_others({"compiled": training.compiled, "threads": threads})
@@ -86,6 +89,7 @@ def log_results(
         {"loss": evaluation.loss, "accuracy": evaluation.accuracy}
         | {"ece": results["test_ece"], "ece_calibrated": results["test_ece_calibrated"]},
     )
+    # Before figures are drawn: whatever happens to them, the result is on disk.
     write_json(directory.results_file, results)
     tracker.log_others(
         {"best_epoch": results["best"]["epoch"], "best_val_loss": results["best"]["val_loss"]}
@@ -173,6 +177,7 @@ def check_parameters(
 ) -> None:
     """Warn of parameters that were logged, or given, and acted on nothing."""
     logged = parameters.logged()
+    # Some are logged when they are first read: only now is it known which ones.
     write_json(directory.params_file, logged)
     if unread := parameters.unread():
         notify(f"logged but never read, so without effect on this run: {', '.join(unread)}")

@@ -42,6 +42,7 @@ def check_resumable(
             raise UserError(
                 f"dataset '{params.dataset}' is not what run {name} was trained on: its {part} differs"
             )
+    # Told, not refused: a fault in the code may be the very reason why a run has to go on.
     for part in ("code_fingerprint", "packages", "python"):
         if facts[part] != run[part]:
             notify(f"{part} differs from when run {name} began: results may differ from an unbroken run's")

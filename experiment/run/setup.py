@@ -108,6 +108,7 @@ def describe(
     facts |= purpose.facts(values, facts, console.say)
     directory = resume or RunDirectory(options.runs / (purpose.key or session.new_key()))
     mode, where = session.resolve_mode(options.mode), _destination(params, options, purpose, directory.key)
+    # The last step: up to here anything may be refused, and nothing was written.
     directory.create()
     if resume:
         mode, where = destination_of(directory)

@@ -80,6 +80,7 @@ def train_and_evaluate(
         fitted = _fit(setup, parameters, split, model, checkpoint)
         evaluated = _evaluate(setup, parameters, split, model, fitted)
         results = _conclude(setup, parameters, split, model, fitted, evaluated)
+    # Only now is the archive built and the process's time nearly over.
     write_json(directory.results_file, results | {"process_s": process_clock.process_seconds()})
     return read_record(directory.path)
 
@@ -150,6 +151,7 @@ def _fit(
 
     get_parameter, directory, console = parameters.get_parameter, setup.directory, setup.console
     epochs, done = get_parameter("epochs"), checkpoint.epochs if checkpoint else 0
+    # It had stopped early: no epoch is left, but the test may still be missing.
     if checkpoint and checkpoint.state["stopped"]:
         done = epochs
     steps = math.ceil(len(split.train) / get_parameter("batch-size"))
@@ -181,6 +183,7 @@ def _evaluate(
     saved = checkpoints.save_model(
         models.without_augmentation(model), setup.directory.model / parameters.get_parameter("model-file")
     )
+    # What is on disk is what people will use, so that is what the test is made of.
     reloaded, classes = checkpoints.load_model(saved), len(split.class_names)
     on_test = held_out = trainer.evaluate(reloaded, split.test, classes)
     if split.validation is not split.test:

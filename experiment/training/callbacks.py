@@ -16,6 +16,7 @@ from experiment.store.journal import MetricsJournal, Point
 from experiment.system.console import Console
 from experiment.training.checkpoints import Checkpoint, write_checkpoint
 
+# Of single steps in a run: a curve shows no more, and the journal of a long run stays small.
 STEP_POINTS = 1000
 
 
@@ -67,15 +68,19 @@ class MetricsLogger(keras.callbacks.Callback):
         metrics["epoch_seconds"] = time.perf_counter() - self.clock[-1]
         for name, value in metrics.items():
             self.history.setdefault(name, []).append(value)
+        # All points of an epoch in one append, as each is followed by an fsync.
         self._log(epoch + 1, [*self._step_losses, (self._step(), metrics)])
         self._step_losses = []
         self._console.epoch(epoch + 1, self._epochs, metrics)
+        # The next epoch begins here: what later callbacks take, checkpoints above all, is of its seconds.
         self.clock.append(time.perf_counter())
+        # After the points are logged: the record then shows the value that ended the run.
         for name in ("loss", "val_loss"):
             self._check(name, metrics.get(name, 0.0), self._step())
 
     def step_losses(self, first_step: int, losses: np.ndarray) -> None:
         """Keep some of the losses float32 [steps] of single steps, counted from ``first_step`` ≥ 1."""
+        # The first is enough, as weights that are NaN stay so.
         wrong = np.flatnonzero(~np.isfinite(losses))[:1] if self._stops else ()
         for step, loss in enumerate(losses, first_step):
             if step % self._stride == 0 or step - first_step in wrong:
@@ -106,6 +111,7 @@ class MetricsLogger(keras.callbacks.Callback):
             for step, metrics in rows
             for name, value in metrics.items()
         ]
+        # Only what the journal did not have yet: a resumed epoch is not told twice.
         for point in self._journal.append(points):
             name = point.name.removeprefix(prefix)
             self._tracker.log_metric(name, point.value, step=point.step, epoch=point.epoch)
@@ -130,6 +136,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         """Return the counters that a checkpoint holds."""
         names = ("wait", "stopped_epoch", "best_epoch", "best")
         values = {name: getattr(self, name) for name in names}
+        # Plain floats for JSON; best_epoch and wait come back as floats, which Keras compares alike.
         return {name: value if value is None else float(value) for name, value in values.items()}
 
 

@@ -25,6 +25,7 @@ from experiment.store.files import (
     sync_folder,
 )
 
+# The one before serves where a disk damaged the newest.
 KEPT = 2
 
 
@@ -53,7 +54,9 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         for group in ("weights", "optimizer", "best_weights")
         for number, array in enumerate(getattr(checkpoint, group))
     }
+    # Ahead of the write: a disk that a checkpoint fills has no room for the run's archive.
     check_space(folder, RUN_BYTES + sum(array.nbytes for array in arrays.values()))
+    # JSON as bytes in the same file: one rename makes all of it valid, and nothing is unpickled.
     state = np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8)
     with atomic_path(folder / f"{checkpoint.epochs:06}.npz") as beside, beside.open("wb") as file:
         np.savez(file, state=state, allow_pickle=False, **arrays)
@@ -90,6 +93,7 @@ def read_checkpoint(folder: Path, notify: Callable[[str], None] = lambda _: None
 def restore(checkpoint: Checkpoint, model: keras.Model) -> None:
     """Give a freshly built and compiled model the weights and the optimizer's state of a checkpoint."""
     model.set_weights(checkpoint.weights)
+    # An optimizer makes its variables at the first step; there must be some to assign to.
     model.optimizer.build(model.trainable_variables)
     for variable, value in zip(model.optimizer.variables, checkpoint.optimizer, strict=True):
         variable.assign(value)
@@ -100,10 +104,12 @@ def save_model(model: keras.Model, path: Path) -> Path:
 
     Save a model object once: after ``.h5``, a ``.keras`` of the same object lacks the optimizer's state.
     """
+    # The ending stays last: Keras chooses the format by it.
     beside = path.with_name(f".tmp-{path.name}")
     try:
         with _without_warnings():
             model.save(beside)
+        # On disk before the rename, or a power loss may leave the name with an empty file.
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)

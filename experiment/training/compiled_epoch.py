@@ -22,7 +22,9 @@ from experiment.training.batches import Source
 from experiment.training.epoch_programs import GRAPH, XLA, evaluation_program, training_program
 
 # About a second's work; a dense step costs 6 operations a weight and example.
+# A program cannot be interrupted: signals, batch hooks and the check for NaN wait for its end.
 BLOCK_FLOP = 1e11
+# Of a convolution the number of weights does not tell the cost, which grows with the image.
 CONVOLUTION_BLOCK_STEPS = 16
 EVALUATION_BATCH = 2_500
 CONVOLUTION_EVALUATION_BATCH = 500
@@ -44,6 +46,7 @@ def choose(model: keras.Model) -> str:
 
 def random_states(layer: keras.layers.Layer) -> list[Any]:
     """Return the states int64 [2] of the random number generators in a layer or model."""
+    # Keras keeps a layer's generators private; the name of their state is all that tells them apart.
     return [variable for variable in layer.variables if variable.path.endswith("seed_generator_state")]
 
 
@@ -89,6 +92,7 @@ class Trainer:
         self._steps, self._rest = divmod(len(examples), batch_size)
         self._batch_size = batch_size
         self._on_step_losses = on_step_losses
+        # 0 where the set is smaller than a batch: then an epoch is the rest alone.
         self.block_steps = min(self._steps, _block_steps(model, batch_size, compiled))
         self.blocks_per_epoch = max(1, math.ceil(self._steps / max(1, self.block_steps)))
         self.block_length = self.block_steps * batch_size + self._rest
@@ -102,6 +106,8 @@ class Trainer:
             setting if source.shareable else None,
             lambda: training_program(model, source, signature, classes, batch_size, self._rest, compiled),
         )
+        # A block of no steps: it compiles here, where a model that cannot be compiled is still caught, and
+        # not within the first epoch's seconds.
         self._run((np.zeros(self.block_length, np.int32), 0, False))
 
     def _cut(self, order: np.ndarray) -> Iterator[Block]:
@@ -111,6 +117,7 @@ class Trainer:
             steps = min(self.block_steps, self._steps - first)
             last = first + steps >= self._steps
             part = order[first * size : (first + steps) * size + (self._rest if last else 0)]
+            # Padded to one length, since each other shape would be compiled anew; the padding is never read.
             yield np.pad(part, (0, self.block_length - len(part))), steps, last and self._rest > 0
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
@@ -160,10 +167,12 @@ def _block_specs(length: int) -> list[tf.TensorSpec]:
 def _block_steps(model: keras.Model, batch_size: int, compiled: str) -> int:
     if compiled == GRAPH:
         return CONVOLUTION_BLOCK_STEPS
+    # 2 operations a weight forward, 4 backward.
     return math.ceil(BLOCK_FLOP / (6 * model.count_params() * batch_size))
 
 
 def _is_slow_in_xla(layer: keras.layers.Layer) -> bool:
+    # By name: Keras has a dozen convolutions without a common public class.
     if "Conv" in type(layer).__name__ or isinstance(layer, keras.layers.RNN):
         return True
     return bool(random_states(layer)) and not hasattr(layer, "layers") and not dropout.is_dropout(layer)

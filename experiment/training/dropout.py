@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+# Outside XLA a CPU has no kernel for threefry; philox is within XLA five times slower than threefry.
 XLA_ALGORITHM, GRAPH_ALGORITHM = "threefry", "philox"
 
 
@@ -43,6 +44,7 @@ def masked_call(
             return inputs
         shape = tf.shape(inputs) if layer.noise_shape is None else _noise_shape(inputs, layer.noise_shape)
         step = tf.cast(iterations.value, tf.int32)
+        # Multiples of the golden ratio's bits lie far apart, so that layers of one seed draw unlike masks.
         key = tf.stack([tf.bitwise.bitwise_xor(seed, number * 0x9E3779B1 & 0x7FFFFFFF), step])
         keep = _keep_mask(shape, key, rate, bits, algorithm)
         return tf.where(keep, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros_like(inputs))
@@ -56,11 +58,14 @@ def _keep_mask(shape: tf.Tensor, key: tf.Tensor, rate: tf.Tensor, bits: int, alg
     def draw(size: Any) -> tf.Tensor:
         return tf.random.stateless_uniform(size, key, minval=None, maxval=None, dtype=tf.int32, alg=algorithm)
 
+    # In float64, as float32 cannot tell 2^32 steps apart.
     threshold = tf.round(tf.cast(rate, tf.float64) * 2.0**bits)
     if bits == 8:
+        # One draw of 32 bits decides on four units: drawing is what a mask costs.
         count = tf.reduce_prod(shape)
         bytes_ = tf.reshape(tf.bitcast(draw([(count + 3) // 4]), tf.uint8), [-1])[:count]
         return tf.reshape(bytes_ >= tf.cast(threshold, tf.uint8), shape)
+    # The draws are signed, from -2^31 on, and so is the threshold.
     return draw(shape) >= tf.cast(threshold - 2.0**31, tf.int32)
 
 

@@ -60,6 +60,7 @@ def _block_of_steps(
     ) -> tf.Tensor:
         def step(at: tf.Tensor, losses: tf.Tensor, size: int) -> tf.Tensor:
             batch = source.gather(images, labels, tf.slice(order, [at * batch_size], [size]))
+            # No weights are a vector of length 0, as an input of a program must be a tensor.
             weights = tf.gather(class_weights, batch[1]) if class_weights.shape[0] else None
             loss = _train_on(model, *prepare(*batch, classes), weights)
             return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
@@ -88,8 +89,10 @@ def _train_on(
     with tf.GradientTape() as tape:
         logits = model(pixels, training=True)
         loss = model.compute_loss(pixels, targets, logits, weights, training=True)
+        # An optimizer with a loss scale divides gradients by it again.
         scaled = model.optimizer.scale_loss(loss)
     model.optimizer.apply(tape.gradient(scaled, variables), variables)
+    # By its size, so that the smaller last batch of an epoch does not count as much as the others.
     _loss_tracker(model).update_state(loss, sample_weight=tf.shape(pixels)[0])
     model.compute_metrics(pixels, targets, logits)
     return loss

@@ -74,10 +74,12 @@ def _compiled_feed(
         Exception: the model cannot be compiled; of any class.
     """
     classes = len(dataset.class_names)
+    # One example is enough to make every variable; a program that is being traced cannot make any.
     build(model, *pixels_and_targets(model, dataset.train.take(slice(1)), classes))
     trainer = compiled_epoch.Trainer(
         model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses, weights
     )
+    # Keras makes functions of its own only where none stand here: fit, callbacks and metrics stay stock.
     model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, compiled)
     model.train_function = trainer
     # Class weights are among the program's inputs, so fit is given none.
@@ -94,11 +96,13 @@ def _way_to_compile(model: keras.Model, dataset: Dataset, asked: str) -> str:
 def class_weights(dataset: Dataset) -> np.ndarray:
     """Return weights [classes] that give each class the same sum over the training set, 1 on average."""
     counts = np.bincount(dataset.train.labels, minlength=len(dataset.class_names))
+    # The formula of scikit-learn's `class_weight='balanced'`.
     return (len(dataset.train) / (len(counts) * counts)).astype(keras.config.floatx())
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     """Return the order of an epoch, int32 [examples]: a permutation drawn from (seed, epoch)."""
+    # Keyed by the epoch: a resumed run draws its next order without drawing those before it again.
     return np.random.default_rng((seed, epoch)).permutation(examples).astype(np.int32)
 
 
@@ -123,4 +127,5 @@ def release(model: keras.Model) -> None:
 
 
 def _first_line(error: Exception) -> str:
+    # TensorFlow's messages go on for pages: a trace of the graph, then advice.
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"

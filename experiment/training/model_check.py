@@ -13,6 +13,7 @@ from experiment.errors import UserError
 from experiment.system.names import counted
 from experiment.training.batches import input_shape, pixels_and_targets
 
+# Logits of so many examples do not all sum to nearly 1 by chance.
 EXAMPLES = 8
 PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
 

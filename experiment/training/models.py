@@ -49,6 +49,7 @@ def build_cnn(get_parameter: GetParameter, image_shape: tuple[int, int, int], cl
     first, width, block = get_parameter("filters"), min(image_shape[:2]), 1
     _add_convolution(model, "1", first)
     while block == 1 or width > LAST_WIDTH:
+        # Padded, so that a side of odd length keeps its last row.
         model.add(layers.MaxPooling2D(padding="same"))
         width = (width + 1) // 2
         for number in (1, 2):
@@ -61,6 +62,7 @@ def build_cnn(get_parameter: GetParameter, image_shape: tuple[int, int, int], cl
 
 
 def _add_convolution(model: keras.Sequential, name: str, filters: int) -> None:
+    # No bias: BatchNormalization subtracts the mean, bias included, and adds its own offset.
     model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv-{name}"))
     model.add(layers.BatchNormalization(name=f"norm-{name}"))
     model.add(layers.ReLU())
@@ -68,6 +70,7 @@ def _add_convolution(model: keras.Sequential, name: str, filters: int) -> None:
 
 def augmentation_layers(get_parameter: GetParameter) -> list[keras.layers.Layer]:
     """Return layers that change images float32 [N, H, W, C] by chance in training, and never otherwise."""
+    # `nearest` repeats the border: edges that only training pictures have would be learned.
     found: list[keras.layers.Layer] = []
     if get_parameter("augment-flip"):
         found.append(layers.RandomFlip("horizontal", name="flip"))

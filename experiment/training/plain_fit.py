@@ -15,6 +15,7 @@ from experiment.data.arrays import Examples
 from experiment.data.splits import Dataset
 from experiment.training.batches import input_shape, pixels_and_targets
 
+# Images at once: activations of a whole test set may not fit in memory.
 EVALUATION_BATCH = 1000
 OnStepLosses = Callable[[int, np.ndarray], None]
 
@@ -67,6 +68,7 @@ class StepLosses(keras.callbacks.Callback):
         self._means.append(float((logs or {})["loss"]))
         if len(self._means) == len(self._sizes):
             sizes = np.array(self._sizes)
+            # A running mean over n examples, times n, is a sum of losses; differences of sums are steps.
             totals = np.diff(np.array(self._means) * np.cumsum(sizes), prepend=0.0)
             last = int(self.model.optimizer.iterations.numpy())
             self._on_step_losses(last - len(sizes) + 1, totals / sizes)

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from experiment.training import dropout
 
+# Each keeps the variables of the model that it was built with.
 KEPT = 4
 _SCHEDULE = ("initial_learning_rate", "decay_steps", "decay_rate")
 _programs: dict[str, Program] = {}
@@ -61,6 +62,7 @@ def shared_program(model: keras.Model, setting: Any, build: Callable[[], Callabl
             program of its own.
     """
     key = _key(model, setting)
+    # Taken out and put back at the end: the first is then the one that was not used for longest.
     program = _programs.pop(key, None) or Program(model, build())
     if key:
         _programs[key] = program
@@ -97,6 +99,7 @@ def given(
         yield
     finally:
         for layer in layers:
+            # What was set on the object hides the class's method no longer.
             del layer.call
         for name, value in before.items():
             setattr(schedule, name, value)
@@ -124,6 +127,7 @@ def _key(model: keras.Model, setting: Any) -> str:
     stock = [type(layer).__module__.startswith("keras.") for layer in layers]
     if setting is None or not all(stock) or any(isinstance(layer, keras.layers.Lambda) for layer in layers):
         return ""
+    # Keras numbers names process-wide: dense_1 in a first model is dense_3 in its equal.
     names = {layer.name: f"layer {number}" for number, layer in enumerate(layers)}
     try:
         described = [model.get_config(), model.get_compile_config(), setting, keras.config.floatx()]

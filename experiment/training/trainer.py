@@ -49,7 +49,9 @@ def compile_model(model: keras.Model, get_parameter: GetParameter) -> None:
             {"class_name": get_parameter("optimizer"), "config": {"learning_rate": schedule}}
         ),
         loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=get_parameter("label-smoothing")
+            # Softmax inside the loss stays exact where probabilities would round to 0 or 1.
+            from_logits=True,
+            label_smoothing=get_parameter("label-smoothing"),
         ),
         metrics=["accuracy"],
     )
@@ -95,7 +97,7 @@ def fit(
                 ],
                 class_weight=feed.class_weight,
                 shuffle=False,  # the orders do that
-                verbose=0,
+                verbose=0,  # the run's own console shows epochs
             )
     finally:
         release(model)
@@ -108,10 +110,12 @@ def evaluate(model: keras.Model, examples: Examples, classes: int) -> Evaluation
     size = compiled_epoch.evaluation_batch(examples, EVALUATION_BATCH)
     for start in range(0, len(examples), size):
         pixels, targets = pixels_and_targets(model, examples.take(slice(start, start + size)), classes)
+        # Called, as `predict` would first trace a graph of this model, for a single pass.
         logits.append(np.asarray(model(pixels, training=False)))
         losses.append(np.asarray(keras.ops.categorical_crossentropy(targets, logits[-1], from_logits=True)))
     values = np.concatenate(logits)
     return Evaluation(
+        # In float64: a float32 mean of thousands of losses would depend on how they were summed.
         loss=float(np.mean(np.concatenate(losses), dtype=np.float64)),
         accuracy=float(np.mean(values.argmax(-1) == examples.labels)),
         probabilities=np.asarray(keras.ops.softmax(values)),

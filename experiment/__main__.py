@@ -11,7 +11,7 @@ from pathlib import Path
 from experiment import not_installed
 
 try:
-    from experiment.commands import comet, compare, list_show, models
+    from experiment.commands import comet, compare, list_show, mistakes, models
     from experiment.errors import UserError
     from experiment.system import streams
     from experiment.system.parser import RUNS, Parser, end
@@ -51,6 +51,10 @@ COMMANDS = {
     "compare": Command(
         "compare runs: what differs, groups of seeds, verdicts, one HTML file",
         *(compare.add_arguments, compare.run),
+    ),
+    "suspects": Command(
+        "name labels of pictures that are probably wrong, from what runs say that were not trained on them",
+        *(mistakes.suspects_arguments, mistakes.suspects_command),
     ),
     "recover": Command(
         "build the archives of runs that were killed", comet.runs_or_all, comet.recover_command

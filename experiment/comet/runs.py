@@ -120,6 +120,7 @@ def _read(server: Server, experiment: Any, with_tags: bool, with_packages: bool 
         kind=COMET,
         code=lambda: _code(server, experiment, assets()),
         patch=lambda: (_read_file(server, experiment, assets(), PATCH) or b"").decode(errors="replace"),
+        file=lambda name: _read_file(server, experiment, assets(), name),
     )
 
 

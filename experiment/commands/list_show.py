@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from experiment.commands.mistakes import print_mistakes
 from experiment.store.curves import results_of
 from experiment.store.directory import RunDirectory
 from experiment.store.files import plain_json
@@ -28,6 +29,7 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:  # noqa: ARG001
 def show_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the run that is meant."""
     parser.add_argument("run", metavar="RUN", help="key, its beginning, name, directory or Comet archive")
+    parser.add_argument("--mistakes", action="store_true", help="list pictures that it classified wrongly")
 
 
 def list_command(options: argparse.Namespace) -> int:
@@ -49,6 +51,8 @@ def list_command(options: argparse.Namespace) -> int:
 def show_command(options: argparse.Namespace) -> int:
     """Show one run whole."""
     record = Runs(options.runs).read(options.run)
+    if options.mistakes:
+        return print_mistakes(record, options.json)
     whole = {"run": record.run, "params": record.params, "results": record.results}
     if options.json:
         streams.print_json(plain_json(whole))

@@ -47,6 +47,12 @@ class Inspection:
     notices: Sequence[str] = ()
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def place(self, file: File) -> Path:
+        """Return where a picture lies."""
+        folder = self.source if self.source.is_dir() else self.source.parent
+        path = folder / Path(file.path).expanduser()
+        return path if path.exists() else self.contents[file.content]  # its name was no text
+
     @property
     def grouped(self) -> bool:
         """Whether pictures belong to groups that no split may divide, beside those of equal pixels."""

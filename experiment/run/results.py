@@ -14,9 +14,10 @@ from experiment.data.image import FULL_DEPTH
 from experiment.data.splits import Dataset
 from experiment.evaluation import calibration
 from experiment.run import figures
+from experiment.run.predictions import log_predictions
 from experiment.store import bundle as bundles
 from experiment.store.directory import RunDirectory
-from experiment.store.files import atomic_path, write_json
+from experiment.store.files import write_json
 from experiment.system import machine
 from experiment.system.names import as_utf8
 
@@ -80,6 +81,7 @@ def log_results(
     directory: RunDirectory,
     dataset: Dataset,
     logger: MetricsLogger,
+    held_out: Evaluation,
     evaluation: Evaluation,
     results: Mapping[str, Any],
 ) -> None:
@@ -97,24 +99,13 @@ def log_results(
         | {name: results[name] for name in ("temperature", "temperature_fitted_on")}
     )
     test, names, probabilities = dataset.test, dataset.class_names, evaluation.probabilities
-    _write_predictions(directory.predictions_file, test.labels, probabilities)
-    tracker.log_asset(str(directory.predictions_file), file_name=directory.predictions_file.name, step=0)
+    log_predictions(tracker, directory, dataset, held_out, evaluation, results["temperature"])
     scores = figures.class_scores(test.labels, probabilities, names)
     figures.log_class_scores(tracker, scores)
     figures.log_confusion_matrix(tracker, test.labels, probabilities, names, test.images)
     folder = directory.figures
     figures.log_mistakes(tracker, folder / "mistakes.png", test.images, test.labels, probabilities, names)
     figures.log_curves(tracker, folder / "curves.png", logger.history)
-
-
-def _write_predictions(path: Path, labels: np.ndarray, probabilities: np.ndarray) -> None:
-    with atomic_path(path) as beside, beside.open("wb") as file:
-        np.savez(
-            file,
-            labels=labels,
-            probabilities=probabilities,
-            confident_mistakes=figures.confident_mistakes(labels, probabilities),
-        )
 
 
 def log_weights(tracker: Tracker, model: Any) -> None:

@@ -96,9 +96,10 @@ class Fitted:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """The saved model's path, its evaluation on the test set, and results so far."""
+    """The saved model's path, its evaluation on validation and test set, and results so far."""
 
     saved: Path
+    held_out: Evaluation
     on_test: Evaluation
     results: Mapping[str, Any]
 
@@ -189,7 +190,7 @@ def _evaluate(
     if split.validation is not split.test:
         held_out = trainer.evaluate(reloaded, split.validation, classes)
     summarized = outcomes.summarize(fitted.logger, on_test, fitted.seconds)
-    return Evaluated(saved, on_test, summarized | outcomes.calibrate(split, held_out, on_test))
+    return Evaluated(saved, held_out, on_test, summarized | outcomes.calibrate(split, held_out, on_test))
 
 
 def _conclude(
@@ -204,7 +205,9 @@ def _conclude(
     tracker, directory, notify = parameters.tracker, setup.directory, setup.console.notice
     results = dict(evaluated.results)
     outcomes.log_compilation(tracker, directory, fitted.training, notify)
-    outcomes.log_results(tracker, directory, split, fitted.logger, evaluated.on_test, results)
+    outcomes.log_results(
+        *(tracker, directory, split, fitted.logger, evaluated.held_out, evaluated.on_test, results)
+    )
     results |= setup.purpose.conclude(tracker, directory, fitted.logger.history, results)
     outcomes.log_weights(tracker, model)
     bundle = outcomes.write_bundle(

@@ -81,6 +81,7 @@ def read_archive(path: Path) -> RunRecord:
         kind=ARCHIVE,
         code=lambda: _code(path, contents),
         patch=lambda: _patch(path, contents),
+        file=lambda name: _read_file(path, contents, name),
     )
 
 

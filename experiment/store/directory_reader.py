@@ -9,6 +9,7 @@ from pathlib import Path
 from experiment.errors import UserError
 from experiment.store.archive_reader import read_sources
 from experiment.store.directory import RunDirectory
+from experiment.store.files import DamagedFile
 from experiment.store.journal import read_metrics
 from experiment.store.predictions import stored_predictions
 from experiment.store.record import DIRECTORY, RunRecord, read_params, read_results, read_run
@@ -30,7 +31,22 @@ def read_record(path: Path) -> RunRecord:
         kind=DIRECTORY,
         code=lambda: sources()[0],
         patch=lambda: sources()[1],
+        file=functools.partial(_read_file, path),
     )
+
+
+def _read_file(path: Path, name: str) -> bytes | None:
+    """Return what a file in a run directory holds, None where there is none.
+
+    Raises:
+        DamagedFile: it cannot be read.
+    """
+    try:
+        return (path / name).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DamagedFile(f"'{path / name}' cannot be read: {error.strerror}") from None
 
 
 def _sources(path: Path) -> tuple[Mapping[str, str], str]:

@@ -38,6 +38,7 @@ class RunRecord:
         kind: of the source: DIRECTORY, ARCHIVE or COMET.
         code: SHA-256 of each file of its code, by its name; empty where the source has no code.
         patch: its uncommitted changes, '' where there are none or the source has them not.
+        file: what one of its files holds, by its name; None where the source has none of that name.
     """
 
     key: str
@@ -53,6 +54,7 @@ class RunRecord:
     kind: str = DIRECTORY
     code: Callable[[], Mapping[str, str]] = dict
     patch: Callable[[], str] = str
+    file: Callable[[str], bytes | None] = lambda name: None  # noqa: ARG005
 
     @property
     def place(self) -> str:

@@ -17,6 +17,7 @@ from experiment.evaluation import calibration
 from experiment.run.story import Options, train_and_evaluate
 from experiment.store import bundle
 from experiment.store.archive_format import archived_messages
+from experiment.store.held_out import read_table
 from experiment.store.record import RunRecord
 from params.spec import Params
 from tests.support.pictures import NAMES, encode, write_digits
@@ -347,3 +348,29 @@ def test_inspect_reports_without_training(folder, tmp_path, monkeypatch, capsys)
     assert said.rstrip().endswith("fit to train on")
     assert main(["inspect", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["pictures"]["test"]["一"] == 10
+
+
+def test_the_table_of_predictions_says_of_each_held_out_file_what_predict_says(trained, folder, capsys):
+    rows = read_table((Path(trained.source) / "predictions.csv").read_bytes(), "it")
+    assert [row.part for row in rows] == ["validation"] * 80 + ["test"] * 100
+    assert all((folder / row.file).parent.name == row.label for row in rows)
+    _, results = predict(trained, *(folder / row.file for row in rows), capsys=capsys)
+    for row, result in zip(rows, results, strict=True):
+        assert row.predicted == result["classes"][0]["class"]
+        assert row.probability == pytest.approx(result["classes"][0]["probability"], abs=1e-5)
+
+
+def test_mistakes_are_listed_with_their_files_from_the_archive_too(trained, capsys):
+    rows = read_table((Path(trained.source) / "predictions.csv").read_bytes(), "it")
+    wrong = {row.file for row in rows if row.label != row.predicted}
+    archive = str(Path(trained.source) / "comet" / f"{trained.key}.zip")
+    printed = []
+    for source in (trained.source, archive):
+        assert main(["show", source, "--mistakes", "--json"]) == 0
+        printed.append(json.loads(capsys.readouterr().out))
+    assert printed[0] == printed[1]
+    assert {each["file"] for each in printed[0]} == wrong
+    sure = [each["probability"] for each in printed[0]]
+    assert sure == sorted(sure, reverse=True)
+    assert main(["show", trained.source, "--mistakes"]) == 0
+    assert f"{len(wrong)} of 80 validation and 100 test pictures" in capsys.readouterr().err

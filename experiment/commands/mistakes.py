@@ -12,7 +12,7 @@ from experiment.store.find import Runs
 from experiment.store.held_out import FILE, Predicted, read_table
 from experiment.store.record import RunRecord
 from experiment.system import streams
-from experiment.system.names import short
+from experiment.system.names import counted, short
 from experiment.system.text_table import format_table
 
 SHOWN = 40
@@ -76,12 +76,9 @@ def suspects_command(options: argparse.Namespace) -> int:
         for each in flagged[: options.top]
     ]
     print(format_table([header, *lines]))
-    runs_text = "1 run" if found.runs == 1 else f"{found.runs} runs"
     more = f", of which {options.top} are shown" if len(flagged) > options.top else ""
-    judged = (
-        f"{len(found.judged)} of {found.pictures} pictures were judged, by {runs_text} not trained on them"
-    )
-    print(f"{len(flagged)} suspected labels{more}; {judged}", file=sys.stderr)
+    judged = f"{len(found.judged)} of {found.pictures} pictures were judged, by {counted(found.runs, 'run')} not trained on them"
+    print(f"{counted(len(flagged), 'suspected label')}{more}; {judged}", file=sys.stderr)
     if options.csv:
         print(f"{options.csv}: correct its labels, then train with --dataset {options.csv}", file=sys.stderr)
     return 0

@@ -200,7 +200,7 @@ EDITS = {
     "4 channels": (lambda told: told["image"].update(channels=4), "image.channels = 4: should be 1 or 3"),
     "a size of no parameter": (
         lambda told: (told["image"].update(height=14), told["parameters"].pop("image-size")),
-        r"says 14 × 28 pixels of 1 channel\(s\), which the model does not take",
+        r"says 14 × 28 pixels of 1 channel, which the model does not take",
     ),
 }
 

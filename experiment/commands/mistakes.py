@@ -77,7 +77,8 @@ def suspects_command(options: argparse.Namespace) -> int:
     ]
     print(format_table([header, *lines]))
     more = f", of which {options.top} are shown" if len(flagged) > options.top else ""
-    judged = f"{len(found.judged)} of {found.pictures} pictures were judged, by {counted(found.runs, 'run')} not trained on them"
+    judges = f"by {counted(found.runs, 'run')} not trained on them"
+    judged = f"{len(found.judged)} of {found.pictures} pictures were judged, {judges}"
     print(f"{counted(len(flagged), 'suspected label')}{more}; {judged}", file=sys.stderr)
     if options.csv:
         print(f"{options.csv}: correct its labels, then train with --dataset {options.csv}", file=sys.stderr)

@@ -10,7 +10,7 @@ from pathlib import Path
 from experiment.errors import UserError
 from experiment.store.find import find_run
 from experiment.system import keras_settings, streams
-from experiment.system.console import Console, without_stderr
+from experiment.system.console import Console
 from experiment.system.names import counted, printable
 
 # The parameters that say how pictures and tables of labels are read.
@@ -80,9 +80,8 @@ def predict_command(options: argparse.Namespace) -> int:
     folder = Path(run) if copied else find_run(options.runs, run).model
     bundle = read_bundle(folder)
     keras_settings.check()
-    with without_stderr():
-        keras_settings.import_keras()
-        from experiment.deploy import predict
+    from experiment.deploy import predict
+
     files, droppings = predict.find_images(options.images)
     if droppings:
         left = ", ".join(f"{printable(name)} {count}" for name, count in sorted(droppings.items()))

@@ -90,10 +90,8 @@ def _write_and_check(record: RunRecord, dataset: Dataset, saved: Path, to: str, 
 def _compared_with_keras(
     record: RunRecord, dataset: Dataset, saved: Path, to: str, path: Path
 ) -> dict[str, Any]:
-    from experiment.system import keras_settings
     from experiment.training import checkpoints
 
-    keras_settings.import_keras()
     model = checkpoints.load_model(saved)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tf2onnx, about NumPy's old names

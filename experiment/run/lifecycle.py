@@ -161,9 +161,13 @@ def _failure(directory: RunDirectory, params: Mapping[str, Any], problem: Except
         if by_program
         else f"with: {command_on(directory.path, 'train', '--resume')}"
     )
+    on = (
+        f"go on from its last checkpoint {again}"
+        if any(directory.checkpoints.glob("*.npz"))
+        else "no epoch was finished, so there is nothing to go on from"
+    )
     return (
-        f"run {short(directory.key)} failed: {reason}; "
-        f"it is recorded all the same in {directory.path}; go on from its last checkpoint {again}"
+        f"run {short(directory.key)} failed: {reason}; it is recorded all the same in {directory.path}; {on}"
     )
 
 

@@ -27,7 +27,7 @@ from experiment.store.files import write_json
 from experiment.store.journal import MetricsJournal
 from experiment.store.record import RunRecord
 from experiment.system import keras_settings, machine, process_clock
-from experiment.system.console import Console, without_stderr
+from experiment.system.console import Console
 from params.spec import Params
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ def _prepare(setup: Setup, parameters: LoggedParameters) -> Dataset:
     """Import TensorFlow, which takes seconds, only when nothing can be refused any more; load the data."""
     get_parameter = parameters.get_parameter
     machine.grow_heaps_in_large_steps()
-    with without_stderr():  # TensorFlow greets with four lines there that no setting turns off
-        keras = keras_settings.import_keras()
+    keras = keras_settings.import_keras()
     setup.purpose.before_training(setup.console.notice)
     split = setup.opened.load(get_parameter, setup.options.memory_gb, setup.console)
     keras.utils.set_random_seed(get_parameter("seed"))

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from experiment.compare.directions import direction_of
 from experiment.data.labels import COLUMNS
 from experiment.errors import UserError
 from experiment.sweep.points import MOST_POINTS, Spec, Strict, Sweep, applying
@@ -186,6 +187,22 @@ def _check_space(sweep: Sweep, base: Params) -> None:
         raise UserError(f"it has {wanted:,} points; more than {MOST_POINTS:,} are not allowed")
     used = applying(sweep, base)
     for name in sweep.axes:
-        when = condition(name.replace("-", "_"))
-        if name not in used and when:
-            raise UserError(f"{name} applies to none of its runs: it applies with {when.text}")
+        if name not in used and condition(name.replace("-", "_")):
+            raise UserError(idle(name))
+
+
+def idle(name: str) -> str:
+    """Return the sentence about a parameter that a sweep varies, to no effect on any of its runs."""
+    when = condition(name.replace("-", "_"))
+    return f"{name} applies to none of its runs: it applies with {when.text if when else 'other data'}"
+
+
+def contradictions(spec: Spec) -> list[str]:
+    """Return a sentence where a sweep looks for the worst value of its metric, as Comet's default may."""
+    better = {"higher": "maximize", "lower": "minimize"}.get(direction_of(spec.metric) or "")
+    if better in (None, spec.objective):
+        return []
+    return [
+        f"the sweep looks for the worst {spec.metric}: its spec says objective = '{spec.objective}' "
+        f"('minimize' where it says nothing); '{better}' looks for the best"
+    ]

@@ -113,8 +113,12 @@ def applicable(point: SearchPoint, base: Params) -> SearchPoint:
 
 def applying(sweep: Sweep, base: Params) -> set[str]:
     """Return the names of the parameters that apply to any run of a sweep, varied or not."""
-    corners = itertools.islice(grid(sweep, 2), MOST_POINTS)
-    return {name for corner in corners for name in parameters(corner, base).applicable()}
+    return {name for params in corners(sweep, base) for name in params.applicable()}
+
+
+def corners(sweep: Sweep, base: Params) -> Iterator[Params]:
+    """Yield the parameters of every combination of a sweep's choices and of the ends of its ranges."""
+    return (parameters(corner, base) for corner in itertools.islice(grid(sweep, 2), MOST_POINTS))
 
 
 def parameters(point: SearchPoint, base: Params) -> Params:

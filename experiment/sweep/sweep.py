@@ -14,14 +14,15 @@ from experiment.compare.comparison import compare_runs
 from experiment.compare.report import page
 from experiment.data import image_folder
 from experiment.data.arrays import Arrays
+from experiment.data.splits import splits_by_chance
 from experiment.errors import UserError
 from experiment.run.inputs import open_data, resolve
 from experiment.store.files import write_json
 from experiment.store.find import read_records
 from experiment.sweep import ranking
-from experiment.sweep.file import read_sweep
+from experiment.sweep.file import contradictions, idle, read_sweep
 from experiment.sweep.plan import Plan
-from experiment.sweep.points import EPOCH_METRICS, Sweep, applying, points
+from experiment.sweep.points import EPOCH_METRICS, Sweep, applying, corners, points
 from experiment.sweep.settings import Settings
 from experiment.system.console import Console
 from params.conditions import PICTURES, is_set_of_pictures
@@ -65,14 +66,17 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
     _check(sweep, base, repeats, settings)
     given = base
     _check_given(given, sweep, applying(sweep, base) | _of_data(), settings)
-    base, fingerprint, arrays = _load(base, settings)
-    for notice in _check_given(given, sweep, applying(sweep, base), settings):
+    base, arrays, shared = _load(base, settings)
+    used = _used(sweep, base, arrays)
+    for name in sorted(set(sweep.axes) & _of_data() - used):
+        raise UserError(f"sweep file '{file}': {idle(name)}")
+    for notice in [*contradictions(sweep.spec), *_check_given(given, sweep, used, settings)]:
         Console().notice(notice)
     mode, runs = session.resolve_mode(settings.options.mode), settings.options.runs.absolute()
     settings = dataclasses.replace(
         settings, options=dataclasses.replace(settings.options, mode=mode, runs=runs)
     )
-    plan = Plan(sweep, base, fingerprint, runs, repeats, settings.scheduler)
+    plan = Plan(sweep, base, arrays.fingerprint, runs, repeats, settings.scheduler)
     with plan.exclusive():
         if sweep.algorithm != "bayes":
             plan.points = points(sweep, base)
@@ -81,7 +85,7 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
             os.environ.update(_QUIET)
             from experiment.sweep.ray_tune import engine
 
-            engine.run(plan, arrays, settings)
+            engine.run(plan, arrays if shared else None, settings)
         summary = ranking.summarize(plan)
         summary["comparison"] = _write_comparison(plan, summary)
         write_json(plan.folder / "ranking.json", summary)
@@ -125,6 +129,14 @@ def _of_data() -> set[str]:
     return Params().may_apply() - set(Params().applicable())
 
 
+def _used(sweep: Sweep, base: Params, arrays: Arrays) -> set[str]:
+    """Return the names of the parameters that act on any run of a sweep over a set, varied or not."""
+    used = applying(sweep, base)
+    if not any(splits_by_chance(arrays, params.validation) for params in corners(sweep, base)):
+        used.discard("split-seed")
+    return used
+
+
 def _check_given(given: Params, sweep: Sweep, used: Collection[str], settings: Settings) -> list[str]:
     """Refuse what was typed and acts on no run; return sentences about other parameters that act on none."""
     found = {
@@ -147,10 +159,10 @@ def _locate(base: Params) -> Params:
     return base.model_copy(update={"dataset": f"{Path(path).absolute()}{slash}"})
 
 
-def _load(base: Params, settings: Settings) -> tuple[Params, str, Arrays | None]:
-    """Check the data; return the parameters with what it calls for, its fingerprint, and arrays to share.
+def _load(base: Params, settings: Settings) -> tuple[Params, Arrays, bool]:
+    """Check the data; return the parameters with what it calls for, the set, and if runs may share it.
 
-    There are no arrays of pictures: their size may vary, so each run takes them from the cache on disk.
+    Pictures are not shared: their size may vary, so each run takes them from the cache on disk.
     """
     console = Console(settings.options.quiet)
     opened = open_data(base, None, console)
@@ -161,4 +173,4 @@ def _load(base: Params, settings: Settings) -> tuple[Params, str, Arrays | None]
     found = {"dataset": named.dataset} if base.dataset == "auto" else {}
     base = base.model_copy(update={"validation": named.validation, **found})
     told = dataclasses.replace(opened.arrays, notices=())  # each run would tell them again
-    return base, told.fingerprint, None if opened.inspection else told
+    return base, told, opened.inspection is None

@@ -5,6 +5,7 @@ The package itself sees to variables of the environment, as Keras reads those wh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.errors import UserError
+from experiment.system.console import without_stderr
 
 REQUIRED = "the pipeline needs TensorFlow, float32 or float64, channels_last, and no limit of epochs or steps"
 
@@ -47,8 +49,9 @@ def check() -> None:
 def import_keras() -> Any:
     """Return Keras; where nobody imported it before, with the pipeline's settings over ``keras.json``."""
     first = "keras" not in sys.modules
-    import keras
-
+    # TensorFlow greets with four lines that no setting turns off.
+    with without_stderr() if first else contextlib.nullcontext():
+        import keras
     if not first:
         return keras
     keras.config.set_floatx("float32")

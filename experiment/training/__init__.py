@@ -1,1 +1,5 @@
-"""Networks and how they are trained; imports TensorFlow."""
+"""Networks and how they are trained; imports TensorFlow, in silence and with the pipeline's settings."""
+
+from experiment.system.keras_settings import import_keras
+
+import_keras()

@@ -77,7 +77,7 @@ def test_reading_what_was_not_logged_fails_the_run(digits):
     assert "parameter 'filters' is read but not logged" in str(caught.value.__cause__)
     said = str(caught.value)
     assert re.match(r"run [0-9a-f]{12} failed: KeyError: .*filters", said)
-    assert "go on from its last checkpoint by train_and_evaluate(…, resume=" in said
+    assert said.endswith("no epoch was finished, so there is nothing to go on from")
     assert "\n" not in said
 
 
@@ -157,6 +157,7 @@ def test_a_disk_that_is_nearly_full_ends_the_run_in_order_after_its_last_checkpo
     assert "no space left on the disk: 1 MB are free, 48 MB are needed" in str(caught.value.__cause__)
     (run,) = Path("runs").iterdir()
     assert "48 MB are needed" in str(caught.value)
+    assert "go on from its last checkpoint by train_and_evaluate(…, resume=" in str(caught.value)
     directory = RunDirectory(run)
     assert read_json(directory.run_file)["status"] == "failed"
     assert check_archive(directory.archive) == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from experiment.commands import train
 from experiment.run import Options
-from experiment.sweep.file import read_sweep
+from experiment.sweep.file import contradictions, read_sweep
 from experiment.sweep.points import Spec, applying, points, spelled
 from experiment.sweep.settings import Settings
 from experiment.sweep.space import Choices, Range
@@ -317,6 +317,41 @@ def test_a_bad_picture_is_named_before_a_sweep_begins(tmp_path, digits, capsys):
     assert ended.value.code == 2
     assert "train/零/not.png" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+SPLIT_SEED = {"algorithm": "grid", "parameters": {"split-seed": [1, 2]}}
+
+
+@pytest.mark.parametrize(
+    ("sweep", "flags", "message"),
+    [
+        ("quick", ["--split-seed", "5"], "error: split-seed = 5 has no effect: it applies with"),
+        ("sweep.json", [], "sweep.json': split-seed applies to none of its runs: it applies with"),
+    ],
+)
+def test_a_seed_of_the_split_is_refused_where_the_pictures_are_split_already(
+    tmp_path, digits, capsys, sweep, flags, message
+):
+    folder = write_digits(
+        tmp_path / "pictures", {name: each[:60] for name, each in digits.items()}, classes=2
+    )
+    write(tmp_path, SPLIT_SEED)
+    with pytest.raises(SystemExit) as ended:
+        train.main(["--sweep", sweep, "--dataset", str(folder), *flags])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("metric", "objective", "better"),
+    [("val_accuracy", "minimize", "maximize"), ("loss", "maximize", "minimize")],
+)
+def test_a_sweep_for_the_worst_runs_is_told(metric, objective, better):
+    (sentence,) = contradictions(Spec(metric=metric, objective=objective))
+    assert sentence.startswith(f"the sweep looks for the worst {metric}: ")
+    assert f"'{better}' looks for the best" in sentence
+    assert contradictions(Spec(metric=metric, objective=better)) == []
 
 
 def test_without_the_extra_a_sweep_says_what_to_install(tmp_path):

@@ -7,12 +7,11 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiment.data import pictures
+from experiment.data import downloads, pictures
 from experiment.data.named_sets import DATASETS
 from experiment.data.splits import split_arrays
 from experiment.errors import UserError
@@ -122,8 +121,7 @@ def _test_images(record: RunRecord) -> np.ndarray | None:
 def _is_here(source: str) -> bool:
     """Tell whether a set can be read without downloading it; Keras keeps what was downloaded once."""
     if source in DATASETS and source != "mnist-5k":
-        kept = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
-        return any(kept.glob(f"{source}*"))
+        return any(downloads.cache("datasets").glob(f"{source}*"))
     return source == "mnist-5k" or os.path.exists(source)
 
 

@@ -42,6 +42,7 @@ def fetch_holdings(server: Server, key: str) -> Holdings | None:
             lambda: frozenset(
                 identity
                 for each in found.get_asset_list()
+                # By either: what was uploaded in another way has another id, but the same name and size.
                 for identity in (each["assetId"], (each["fileName"], int(each["fileSize"])))
             )
         ),
@@ -73,6 +74,7 @@ def missing_from(messages: Iterable[Message], has: Holdings | None, archive: Pat
             identity = (asset_name(payload), sizes[payload["file_path"]])
             there = (details.get("assetId") or details.get("imageId")) in has.assets or identity in has.assets
         else:
+            # The API does not show them, so sending again could only double them.
             there = True
         if not there:
             missing.append(message)

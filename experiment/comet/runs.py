@@ -62,6 +62,7 @@ def _list(server: Server, workspace: str, project: str) -> list[Any]:
     for page in range(1, 1_000_000):
         wanted = {"page": page, "page_size": PAGE, "sort_by": "startTime", "sort_order": "desc"}
         new = server.ask(functools.partial(server.api.get_experiments, workspace, project, **wanted))
+        # A run that starts meanwhile shifts the pages: some runs come twice.
         fresh = {each.key: each for each in new if each.key not in found}
         found |= fresh
         if len(fresh) < PAGE:
@@ -147,6 +148,7 @@ def _typed(text: Any) -> Any:
             number = kind(text)
         except ValueError:
             continue
+        # Python reads 1_000 as a number, and nan as one that equals nothing: both were texts.
         return number if number == number and "_" not in text else text
     return text
 

@@ -14,6 +14,7 @@ from experiment.system import streams
 # comet.com/docs/v2/guides/experiment-management/limits-and-performance
 FREE_REQUESTS = 5000
 REQUESTS_PER_SECOND = 2.5  # after those, so that an hour never has more than 14,000
+# 60 s where a refusal does not say how long to wait, as the SDK itself does.
 RETRIES, RETRY_SECONDS = 5, 60.0
 
 
@@ -37,6 +38,7 @@ class Server:
         self.place = place
         self._requests = 0
         settings.server_address()
+        # Without the SDK's cache, which would answer from before an upload.
         self.api = self.ask(lambda: settings.import_comet().API(api_key=key, cache=False))
 
     def find(self, key: str) -> Any:
@@ -69,6 +71,7 @@ class Server:
     def _wait(self, response: Any) -> None:
         headers = response.headers
         wanted = headers.get("Retry-After") or headers.get("Retry-After-Custom") or ""
+        # Nobody waits for a header of hours without being told; after ten minutes it is asked again.
         seconds = min(float(wanted), 600.0) if wanted.isdigit() else RETRY_SECONDS
         streams.tell(f"Comet asks to wait {seconds:.0f} s")
         time.sleep(seconds)

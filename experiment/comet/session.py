@@ -20,6 +20,7 @@ from experiment.system.parser import command_on
 
 AUTO, OFFLINE, DISABLED = "auto", "offline", "disabled"
 MODES = (AUTO, ONLINE, OFFLINE, DISABLED)
+# Together with the handshake 8.5 s at most: that long training may wait for a server that is silent.
 PROBE_SECONDS = 3.0
 HANDSHAKE_SECONDS = 5.5
 NAME_CHARACTERS = 100
@@ -133,6 +134,7 @@ def _start_online(key: str, where: Destination, segment: Path) -> Any:
         about_key = "APIKey" in type(error).__name__ or type(error).__name__ == "Unauthorized"
         reason = "refuses the API key" if about_key else "does not take the run"
         raise ConnectionError(f"Comet {reason} ({type(error).__name__})") from None
+    # The SDK returns an experiment even then, whose every call does nothing.
     if not started.alive:
         started.end()
         raise ConnectionError("Comet does not take the run: wrong API key or workspace, or its server ails")
@@ -146,6 +148,8 @@ def _start(key: str, where: Destination, segment: Path, *, online: bool, disable
         name=where.name,
         tags=list(where.tags),
         offline_directory=str(segment),
+        # All of it is logged by the run itself, complete and redacted; what the SDK adds costs a second at the
+        # end.
         log_code=False,
         log_graph=False,
         log_env_details=False,
@@ -162,6 +166,7 @@ def _start(key: str, where: Destination, segment: Path, *, online: bool, disable
             experiment_key=key,
             workspace=where.workspace,
             project_name=where.project,
+            # Never "get_or_create", which would mix two runs if a key were used twice.
             mode="create",
             online=online,
             experiment_config=config,
@@ -183,6 +188,7 @@ class _Notices(logging.Handler):
 def _hear_warnings(notify: Callable[[str], None]) -> None:
     import_comet()
     logger = logging.getLogger("comet_ml")
+    # Of an earlier run in this process: its console would hear this run's warnings.
     for handler in [handler for handler in logger.handlers if isinstance(handler, _Notices)]:
         logger.removeHandler(handler)
     logger.addHandler(_Notices(notify))
@@ -192,6 +198,7 @@ def _hear_warnings(notify: Callable[[str], None]) -> None:
 def _temporary_files_in(folder: Path) -> Iterator[None]:
     """Let the SDK make its temporary folder, the journal of a killed run, in the run directory."""
     before = tempfile.tempdir
+    # The SDK's constructor has no argument for it.
     tempfile.tempdir = str(folder)
     try:
         yield

@@ -60,6 +60,7 @@ def _imported() -> Any:
         import comet_ml
 
         config = comet_ml.config.get_config()
+        # Reading a value converts it: a wrong one is found now, not in the middle of a run.
         for name in config.keys():  # noqa: SIM118, it is no mapping
             config[name]
     except InvalidValueError as error:  # its message quotes the value

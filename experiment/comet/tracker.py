@@ -20,6 +20,7 @@ def _guarded(
     def guarded(self: Tracker, *arguments: Given.args, **named: Given.kwargs) -> None:
         try:
             method(self, *arguments, **named)
+        # Whatever the SDK raises: its own errors, those of requests, of a full disk.
         except Exception as error:
             self.notify(f"Comet did not take {method.__name__}: {type(error).__name__}: {error}")
 

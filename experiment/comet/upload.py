@@ -34,7 +34,9 @@ from experiment.store.files import DamagedFile, Schema, Seconds, read_json, writ
 from experiment.store.record import read_run
 from experiment.system.names import counted, short
 
+# Comet shows what it took only after a while.
 READ_BACK_SECONDS = 30.0
+# For a sender that outlived a killed `upload`; a large model takes minutes.
 SENDER_SECONDS = 120.0
 # The sender holds a lock of its own: it may outlive the process that started it.
 _SEND = """
@@ -199,6 +201,7 @@ def _send(
         ]
         # Where the upload runs must not matter: no .env of that folder, no project of that shell.
         kept = {n: v for n, v in os.environ.items() if n not in ("COMET_WORKSPACE", "COMET_PROJECT_NAME")}
+        # The SDK would otherwise draw 15,000 points of each metric at random and drop the rest.
         kept |= {"COMET_API_KEY": settings.api_key() or "", "COMET_OFFLINE_SAMPLING_SIZE": "1000000"}
         subprocess.run(
             [sys.executable, "-c", _SEND, str(_sending(directory)), "upload", str(part), *flags],

@@ -49,6 +49,7 @@ def write_messages(archive: zipfile.ZipFile, messages: Iterable[Message]) -> Non
 
 def write_member(archive: zipfile.ZipFile, name: str, text: str) -> None:
     """Write a text into an archive, dated 1980 as all members: a clock may be before a zip's first year."""
+    # Its size is not known ahead, and may pass 4 GB.
     with archive.open(name, "w", force_zip64=True) as file:
         file.write(text.encode())
 
@@ -64,6 +65,7 @@ def whole_message(line: bytes) -> Message | None:
     """Parse a line of a journal; None where it is torn or lacks what messages of its kind have."""
     try:
         message = json.loads(line)
+        # Identities become keys of a dict; one that holds a list would fail there, far from its line.
         hash(identity(message))
         file = message["payload"].get("file_path")
         return message if isinstance(message["type"], str) and isinstance(file, (str, type(None))) else None
@@ -84,6 +86,7 @@ def identity(message: Message) -> tuple[Any, ...]:
     if kind == "file_upload":
         details = payload.get("additional_params") or {}
         return (kind, payload.get("upload_type"), asset_name(payload), details.get("step"))
+    # Of any other kind only an equal message is a repetition; the SDK numbers them anew each time.
     return (kind, json.dumps({key: value for key, value in payload.items() if key != "message_id"}))
 
 

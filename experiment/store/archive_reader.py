@@ -41,6 +41,7 @@ class _Experiment(Schema):
     project_name: str | None = None
     workspace: str | None = None
     tags: list[str] | None = None
+    # Milliseconds since 1970; the years that calendars know, roughly.
     start_time: Annotated[float, Field(ge=-6e13, le=2.5e14)] | None = None
     stop_time: Annotated[float, Field(ge=-6e13, le=2.5e14)] | None = None
     customer_error_reported: bool | None = None
@@ -57,6 +58,7 @@ def read_archive(path: Path) -> RunRecord:
     contents = Contents()
     described = read_description(path)
     curves = collect_curves(read_points(path, contents))
+    # Without a key of its own, an archive of the classic SDK goes by its file's name.
     known = {
         "key": described.get("offline_id") or path.stem,
         "tags": described.get("tags") or [],
@@ -110,6 +112,7 @@ def read_sources(path: Path) -> tuple[dict[str, str], str]:
         UserError: it is no whole archive of the SDK.
     """
     contents = Contents()
+    # Consumes the points; `contents` is complete only when all messages have passed.
     collections.deque(read_points(path, contents), maxlen=0)
     return _code(path, contents), _patch(path, contents)
 
@@ -152,6 +155,7 @@ def _take(kind: str, payload: Mapping[str, Any], contents: Contents) -> None:
 
 def _plain(value: Any) -> Any:
     """Return a number, text, boolean or nothing as it is, anything else as text."""
+    # Beyond 64 bits no table or number of JavaScript holds it exactly anyway.
     if isinstance(value, int) and value not in INTEGERS:
         return float(value)
     return (

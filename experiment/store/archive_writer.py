@@ -58,6 +58,7 @@ def recover(directory: RunDirectory) -> list[str]:
         try:
             if run["status"] == RUNNING:
                 points = read_metrics(directory.metrics_file)
+                # Killed some time after its last point: that is the best that anyone knows of its end.
                 last = max((point.time for point in points), default=run.get("started"))
                 directory.update_run(status=INTERRUPTED, ended=last)
             return build_archive(directory)
@@ -83,15 +84,18 @@ def build_archive(directory: RunDirectory) -> list[str]:
             segment for path in directory.segment_folders() if (segment := _open_segment(path, stack))
         ]
         with zipfile.ZipFile(beside, "w") as archive:
+            # Said anew and last: each process of a resumed run logged a status of its own.
             status = {"payload": {"key": "run_status", "value": run["status"]}, "type": "log_other"}
             messages = [m for m in _merge(segments, archive, missing) if identity(m) != identity(status)]
             messages += _parameters_not_in(messages, params, run.get("started") or 0)
             messages += _points_not_in(messages, directory)
             messages.append(status)
             for number, message in enumerate(messages, 1):
+                # Ids of several segments would collide; the SDK numbers the messages of a run from 1.
                 message["payload"]["message_id"] = number
             write_messages(archive, messages)
             write_member(archive, "experiment.json", json.dumps(_experiment(run)))
+        # Before it takes the place of an earlier one, which may be the only sound archive.
         if wrong := check_archive(beside):
             raise OSError(f"the archive of run {directory.key} is not sound: {'; '.join(wrong)}")
     return missing
@@ -99,6 +103,7 @@ def build_archive(directory: RunDirectory) -> list[str]:
 
 def _open_segment(folder: Path, stack: contextlib.ExitStack) -> Segment | None:
     """Open a segment's zip where the SDK finished it, else its temporary folder; None without either."""
+    # A run that was to be online keeps the SDK's own fallback in a folder of its own.
     for place in (folder, folder / "online"):
         for path in place.glob("*.zip"):
             if not check_archive(path):
@@ -106,6 +111,7 @@ def _open_segment(folder: Path, stack: contextlib.ExitStack) -> Segment | None:
                 names = set(archive.namelist())
                 messages = _read_messages(archive.read("messages.json"))
                 return Segment(messages, archive.open, names.__contains__)
+        # Killed before the SDK made its zip: the folder that the zip is made of is still there.
         for journal in place.glob("*/messages.json"):
             return _open_folder(journal.parent)
     return None
@@ -135,6 +141,7 @@ def _merge(segments: list[Segment], archive: zipfile.ZipFile, missing: list[str]
             known_as = identity(message)
             if message["type"] == "metric_msg" and known_as in kept:
                 continue
+            # Popped, so that it moves to its later place in the order.
             kept.pop(known_as, None)
             kept[known_as] = (segment, message)
     messages = []
@@ -145,6 +152,7 @@ def _merge(segments: list[Segment], archive: zipfile.ZipFile, missing: list[str]
                 name = (payload.get("additional_params") or {}).get("fileName", file)
                 missing.append(f"asset '{name}' was logged but its file is gone")
                 continue
+            # Segments may use the same names for different files.
             payload["file_path"] = uuid.uuid4().hex
             with (
                 segment.open_file(file) as source,
@@ -198,6 +206,7 @@ def _experiment(run: Mapping[str, Any]) -> dict[str, Any]:
         "start_time": int(started * 1000),
         "stop_time": int((run.get("ended") or started) * 1000),
         "tags": run.get("tags") or [],
+        # Not "get_or_create": an upload of a run that the server has would append, and double every point.
         "resume_strategy": "create",
         "customer_error_reported": bool(run.get("error")),
         "customer_error_message": run.get("error"),

@@ -13,6 +13,7 @@ from experiment.system.names import counted
 from params.words import place, sentence_of_file
 
 FILE = "bundle.json"
+# Of a sentence that quotes what people wrote into the file.
 MOST_LETTERS = 300
 Side = Annotated[int, Field(ge=1, le=65536)]
 

@@ -19,6 +19,7 @@ _NOT_OF_AN_EPOCH = ("batch_", "test_", "sys.", "process ")
 class Curve:
     """The points of one metric by step: 24 bytes a point; ``epochs`` are −1 where nobody logged them."""
 
+    # Arrays: a list of Python's numbers would take four times as much for a long run's points.
     steps: array[int] = dataclasses.field(default_factory=lambda: array("q"))
     epochs: array[int] = dataclasses.field(default_factory=lambda: array("q"))
     values: array[float] = dataclasses.field(default_factory=lambda: array("d"))
@@ -82,6 +83,7 @@ def _epochs(curve: Curve) -> int:
 
 
 def _last_index(places: array[int], wanted: int) -> int | None:
+    # From the end: a run that was resumed by another tool may have an epoch twice, the last one counts.
     for index in range(len(places) - 1, -1, -1):
         if places[index] == wanted:
             return index

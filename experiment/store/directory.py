@@ -37,6 +37,7 @@ class RunDirectory:
         self.comet = self.path / "comet"
         self.segments = self.comet / "segments"
         self.upload_file = self.comet / "upload.json"
+        # The kernel drops it with its process, however that dies: nothing has to be cleaned up.
         self.lock = FileLock(self.path / ".lock", timeout=0)
 
     @functools.cached_property
@@ -111,6 +112,8 @@ class RunDirectory:
         except OSError:
             return False
         try:
+            # Asked for and given back at once. Shared, so that two who look at the same time do not take each
+            # other for the run's process.
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
         except BlockingIOError:

@@ -22,6 +22,7 @@ def read_record(path: Path) -> RunRecord:
         DamagedFile: one of its files is not there or does not hold what it should.
     """
     run = read_run(path)
+    # Both are in the archive, which is read through only once, and only if somebody asks.
     sources = functools.cache(functools.partial(_sources, path))
     return RunRecord(
         *(run["key"], run["name"], run["status"], run["mode"], run),

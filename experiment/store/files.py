@@ -28,6 +28,7 @@ DAMAGED = (
     *(RuntimeError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
 )
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # Comet's words for what JSON has no number for
+# What NumPy's int64 and SQL hold; larger ones become floats, as in JavaScript.
 INTEGERS = range(-(2**63), 2**63)
 _DEEPEST = 50
 _KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
@@ -88,6 +89,7 @@ def parse_json(content: bytes, where: str, schema: type[BaseModel] | None = None
         DamagedFile: as there.
     """
     try:
+        # Names of files may be no UTF-8; such bytes are kept, and escaped where they are shown.
         text = content.decode(json.detect_encoding(content), "surrogateescape")
         found = json.loads(text, parse_int=_integer)
     except json.JSONDecodeError as error:
@@ -100,6 +102,7 @@ def parse_json(content: bytes, where: str, schema: type[BaseModel] | None = None
         raise DamagedFile(f"{where} is no whole JSON: {reason}") from None
     if not isinstance(found, dict):
         raise DamagedFile(f"{where} should hold a JSON object, not {_KINDS.get(type(found), 'a number')}")
+    # Counted first, which is quick: nearly no file is deep.
     if text.count("[") + text.count("{") > _DEEPEST and _is_deeper(found, _DEEPEST):
         raise DamagedFile(f"{where} is nested too deeply")
     if schema:
@@ -126,6 +129,7 @@ def check(content: Mapping[str, Any], where: str, schema: type[BaseModel]) -> No
 
 
 def _integer(text: str) -> int | float:
+    # Python refuses to convert integers of more than 4,300 digits, in quadratic time below that.
     return int(text) if len(text) < 21 and int(text) in INTEGERS else float(text)
 
 
@@ -175,13 +179,16 @@ def write_atomically(path: Path, content: bytes) -> None:
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; on leaving it is fsynced and renamed over ``path``."""
+    # In the same folder, as a rename across file systems is a copy, which a crash can cut.
     handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     beside = Path(name)
     try:
         yield beside
+        # Contents before the name: after a power loss the name could otherwise stand for an empty file.
         with beside.open("rb") as file:
             os.fsync(file.fileno())
+        # mkstemp's own 0600 would hide results from others who share the folder of runs.
         beside.chmod(0o644)
         beside.replace(path)
         sync_folder(path.parent)
@@ -204,6 +211,7 @@ def check_space(path: Path, needed: int) -> None:
     Raises:
         OSError: it has not.
     """
+    # The path itself may be yet to be made.
     place = next(folder for folder in (path, *path.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     if free < needed:

@@ -69,6 +69,7 @@ class Runs:
 
     def _by_word(self, word: str) -> Sequence[Path]:
         """Return the directories whose name or key is this, or else begins with it."""
+        # In a folder of thousands, `compare` asks for hundreds of runs by their beginnings.
         begins = bisect.bisect_left(self._words, (word,))
         found: dict[Path, None] = {}
         for known, path in self._words[begins:]:
@@ -108,6 +109,7 @@ def _directory_around(archive: Path) -> RunDirectory:
     Raises:
         UserError: it lies in none.
     """
+    # runs/KEY/comet/KEY.zip
     path = archive.resolve().parent.parent
     if not os.path.isfile(path / "run.json"):
         raise UserError(
@@ -155,6 +157,7 @@ def waiting_runs(runs: Path) -> list[RunDirectory]:
     for path in list_runs(runs):
         directory = RunDirectory(path)
         with contextlib.suppress(UserError):
+            # The lock alone does not tell: a finished run has no process either.
             if read_run(path)["status"] == RUNNING and not directory.is_alive():
                 found.append(directory)
     return found

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from experiment.store.files import INTEGERS, DamagedFile, encode_json
 
 UNKNOWN = -1  # a step or epoch that nobody logged
+# A larger time cannot be shown as a date; whoever wrote it was no clock.
 _LAST = 2.5e11  # seconds since 1970 that calendars know, roughly
 
 
@@ -48,6 +49,7 @@ class MetricsJournal:
         with self._path.open("ab") as file:
             for point in fresh:
                 file.write(encode_json(dataclasses.asdict(point)) + b"\n")
+            # Only then is the tracker told: what Comet has of a run is never more than the disk has.
             _sync(file)
         return fresh
 
@@ -74,6 +76,7 @@ def _parse(lines: list[bytes]) -> list[Any]:
     try:
         return json.loads(b"[" + b",".join(lines) + b"]")
     except (ValueError, RecursionError):
+        # A kill or an editor left a line that is no JSON: one by one, the others still count.
         parsed = []
         for line in lines:
             with contextlib.suppress(ValueError, RecursionError):
@@ -87,6 +90,7 @@ def _point(fields: Any) -> Point | None:
         value, time = float(fields["value"]), float(time)
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
+    # Not isinstance: true is an int in Python, and no step.
     if type(name) is not str or not type(step) is type(epoch) is int:
         return None
     sound = step in INTEGERS and epoch in INTEGERS and abs(time) < _LAST

@@ -44,6 +44,7 @@ def read_predictions(file: BinaryIO, where: str = "the predictions") -> Predicti
     import numpy as np
 
     try:
+        # An archive may come from anyone, and unpickling runs code.
         with np.load(file, allow_pickle=False) as arrays:
             found = Predictions(arrays["labels"], arrays["probabilities"])
     except DAMAGED as error:

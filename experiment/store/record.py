@@ -19,6 +19,7 @@ from experiment.store.predictions import Predictions
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 DIRECTORY, ARCHIVE, COMET = "run directory", "archive", "Comet"
+# Comet's rule for experiment keys.
 KEY = re.compile(r"[A-Za-z0-9]{32,50}")
 
 

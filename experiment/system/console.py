@@ -28,6 +28,7 @@ def without_stderr() -> Iterator[None]:
         except OSError:  # no folder takes it: better a few lines too many than no run
             yield
             return
+        # At the descriptor: compiled code does not know of sys.stderr.
         saved = os.dup(2)
         os.dup2(heard.fileno(), 2)
         try:
@@ -64,6 +65,7 @@ class Console:
     def notice(self, text: str) -> None:
         """Say what the user should know; said when quiet, too, and once."""
         text = redact(text, self._secrets)
+        # The SDK repeats a warning for each message that it cannot send.
         if text in self.notices:
             return
         self.notices.append(text)

@@ -35,9 +35,11 @@ def within(seconds: float, function: Callable[[], Returned]) -> Returned:
     def call() -> None:
         try:
             returned.append(function())
+        # Kept for the caller: what ends a thread is only printed.
         except Exception as error:
             raised.append(error)
 
+    # A daemon, or Python would wait for it when the process ends.
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(max(0.0, seconds))

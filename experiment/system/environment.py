@@ -46,6 +46,7 @@ def _checked_lines(path: Path) -> str:
     for binding in parse_stream(io.StringIO(text)):
         is_bare_name = binding.value is None and _NAME.fullmatch(binding.key or "A")
         if binding.error or (binding.value is None and not is_bare_name):
+            # The parser counts from the blank lines before an entry.
             blank = len(binding.original.string) - len(binding.original.string.lstrip())
             line = binding.original.line + binding.original.string[:blank].count("\n")
             raise UserError(
@@ -61,7 +62,9 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     try:
+        # Windows' editors put a mark at the beginning, which would become part of the first name.
         text = content.decode("utf-8-sig")
+        # A NUL is valid UTF-8, but ends a variable; a file in UTF-16 is full of them.
         bad = text.find("\0")
         before = text[: max(bad, 0)].encode()
     except UnicodeDecodeError as error:

@@ -63,6 +63,7 @@ def import_keras() -> Any:
 
 def _file() -> Path:
     """Return the path of ``keras.json``, found as Keras finds it."""
+    # As Keras does where a home cannot be written to.
     home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")  # noqa: S108
     return Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser() / "keras.json"
 

@@ -18,6 +18,7 @@ COPIES = 3
 
 def cores() -> int:
     """Return how many processor cores this process may use."""
+    # Not cpu_count: a container or `taskset` may give fewer than the machine has.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -66,6 +67,7 @@ def release() -> None:
     """Give back what nothing refers to any more: models and their callbacks hold each other in circles."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
+        # Freed memory stays with glibc otherwise; a sweep's worker would grow with each trial.
         ctypes.CDLL(None).malloc_trim(0)
 
 

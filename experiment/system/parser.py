@@ -31,6 +31,7 @@ def end(main: Callable[[], int]) -> NoReturn:
         code: Any = main()
     except SystemExit as ending:
         code = ending.code
+    # Here, where a full disk or a reader that left still has an exit code.
     sys.stdout.flush()
     sys.exit(code)
 
@@ -76,6 +77,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, synonyms: Mapping[str, str] | None = None, **named: Any) -> None:
+        # An abbreviation that works today is ambiguous with tomorrow's flags.
         super().__init__(allow_abbrev=False, **named)
         self._synonyms = synonyms or {}
 
@@ -92,6 +94,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one sentence, or one and its reasons in lines that begin with two spaces; exit code 2."""
+        # A value that was typed may hold line breaks; lines of reasons are ours.
         first, *reasons = message.split("\n  ")
         lines = [" ".join(line.split()) for line in (first, *reasons)]
         print(f"{self.prog}: error: " + "\n  ".join(lines), file=sys.stderr)

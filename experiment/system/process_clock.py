@@ -21,8 +21,10 @@ def process_seconds() -> float:
     if _restarted is not None:
         return time.perf_counter() - _restarted
     try:
+        # After the last bracket: a program's name, in brackets, may hold brackets and spaces.
         fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        # The kernel counts starts of processes from boot, time asleep included.
         return time.clock_gettime(time.CLOCK_BOOTTIME) - began
     except (OSError, AttributeError):
         return time.perf_counter() - _IMPORTED

@@ -16,6 +16,7 @@ _TOKENS = re.compile(
     | (?<=://)[^/\s:@]+:[^/\s@]+(?=@) | (?<=://)[^/\s:@]{20,}(?=@)""",
     re.VERBOSE,
 )
+# Sixteen characters at least: `token = 3` of a parameter or a sentence is no secret.
 _ASSIGNMENTS = re.compile(
     r"""((?:api[_-]?key|secret|token|passw(?:or)?d)["']?\s*[:=]\s*["']?)([A-Za-z0-9_/+.~-]{16,})""",
     re.IGNORECASE,

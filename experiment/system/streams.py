@@ -64,6 +64,7 @@ def forgiving(
     return io.TextIOWrapper(
         io.BufferedWriter(_Forgiving(number, lost)),
         encoding=stream.encoding if stream else "utf-8",
+        # An ASCII terminal shows a Chinese class as escapes; strict errors would end the run.
         errors="backslashreplace",
         line_buffering=getattr(stream, "line_buffering", True),
         write_through=getattr(stream, "write_through", False),
@@ -88,6 +89,7 @@ def terminal() -> Any:
 
     if not is_terminal():
         return Console(stderr=True)
+    # rich's live displays write from a thread of their own, where nobody could catch an error.
     return Console(file=forgiving(sys.stderr, sys.stderr.fileno()))
 
 
@@ -110,6 +112,7 @@ def print_json(value: Any) -> None:
 
 def _settle(lost: Callable[[OSError], None]) -> None:
     occupy_descriptors()
+    # Both names: at its end the interpreter falls back on sys.__stdout__, which may be full.
     sys.stdout = sys.__stdout__ = forgiving(sys.stdout, 1, lost)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = forgiving(sys.stderr, 2)  # type: ignore[misc]
 

@@ -20,6 +20,7 @@ def format_table(lines: Sequence[Sequence[str]], *, transposed: bool = False) ->
 
 
 def _width(text: str) -> int:
+    # Terminals draw Chinese, Japanese and Korean letters two places wide.
     return len(text) if text.isascii() else sum(1 + (east_asian_width(each) in "WF") for each in text)
 
 

@@ -148,8 +148,7 @@ def _start(key: str, where: Destination, segment: Path, *, online: bool, disable
         name=where.name,
         tags=list(where.tags),
         offline_directory=str(segment),
-        # All of it is logged by the run itself, complete and redacted; what the SDK adds costs a second at the
-        # end.
+        # The run logs all of it itself, complete and redacted; what the SDK adds costs a second at the end.
         log_code=False,
         log_graph=False,
         log_env_details=False,

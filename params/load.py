@@ -64,6 +64,7 @@ def read_params(file: str | Path) -> dict[str, Any]:
         UserError: the file is missing or is not TOML.
     """
     path = Path(file)
+    # A file here goes first; a bare word is otherwise one of those that are shipped.
     if not path.suffix and not os.path.exists(path):
         path = FOLDER / f"{path.name}.toml"
         if not os.path.isfile(path):
@@ -98,6 +99,7 @@ def unknown_name(name: str, kind: str, known: tuple[str, ...] = NAMES) -> str:
 def _parse_flag(name: str, text: str) -> Any:
     """Read a flag's text as its parameter's type; ranges are left to ``check_params``."""
     field = Params.model_fields[name.replace("-", "_")]
+    # Either a word or a fraction: its own check reads both from text.
     annotation: Any = field.annotation if name != "validation" else str
     try:
         return TypeAdapter(annotation).validate_strings(text)

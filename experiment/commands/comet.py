@@ -113,6 +113,7 @@ def _needs_upload(directory: RunDirectory) -> bool:
     from experiment.comet import upload
 
     run = read_run(directory.path)
+    # A killed run counts as running until it is recovered, and has no archive yet.
     return run["mode"] != "disabled" and run["status"] != RUNNING and not upload.is_verified(directory)
 
 

@@ -87,9 +87,11 @@ def _load_with_online(names: Sequence[str], options: argparse.Namespace, runs: R
     for name in names:
         try:
             found[name] = runs.read(name)
+        # It is here, and damaged: Comet's copy must not take its place in silence.
         except DamagedFile:
             raise
         except UserError:
+            # A path was meant; no key or name in Comet looks like one.
             if os.path.exists(name):
                 raise
     elsewhere = [name for name in names if name not in found]

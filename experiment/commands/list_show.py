@@ -61,6 +61,7 @@ def show_command(options: argparse.Namespace) -> int:
         print(f"{title}")
         for name, value in _flatten(values):
             shown = _clock(value, "%Y-%m-%d %H:%M:%S") if name in _TIMES and value else value
+            # Names and errors may hold what moves a terminal's cursor.
             text = "\n".join(map(printable, str(shown).splitlines()))
             print(f"  {name:<28} {text}")
     print(f"files\n  {record.source}")

@@ -88,6 +88,7 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
         raise UserError(f"'{directory.params_file}': {error}") from None
     if flags:
         epochs = load_params(flags={"epochs": flags["epochs"]}).epochs
+        # Only what was set: defaults of today's code must not count as given.
         params = check_params(params.model_dump(by_alias=True, exclude_unset=True) | {"epochs": epochs})
     return _train(params, options, directory, _purpose_of(record.run))
 
@@ -100,8 +101,10 @@ def _purpose_of(run: Mapping[str, Any]) -> Purpose | None:
     from experiment.rerun.repetition import Repetition
 
     try:
+        # By its absolute path or key: `--runs` may be another folder today.
         return Repetition(find_original(Path(), run["rerun"]["place"]))
     except UserError as error:
+        # The training that is left has its worth without a verdict.
         print(f"this rerun ends without a verdict: {error}", file=sys.stderr)
         return None
 
@@ -210,6 +213,7 @@ def _tell_failure(failure: RunFailed) -> int:
     from experiment.run.lifecycle import PLAIN_ERRORS
 
     if not isinstance(failure.__cause__, PLAIN_ERRORS):
+        # Of the cause: the frames that recorded the run say nothing of the fault.
         traceback.print_exception(failure.__cause__)
     print(f"train.py: {failure}", file=sys.stderr)
     return 1
@@ -221,6 +225,7 @@ def _on_first_signal(act: Callable[[int], None]) -> Iterator[None]:
 
     def handle(number: int, frame: types.FrameType | None) -> None:  # noqa: ARG001
         for each in SIGNALS:
+            # The second time nobody wants order any more; what was journalled is on disk.
             signal.signal(each, lambda number, frame: os._exit(128 + number))  # noqa: ARG005
         act(number)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from experiment.compare.comparison import Comparison
 from experiment.compare.groups import Group, by_test_set, name_of_test_set
 from experiment.compare.pairs import NOISE, OF_EXAMPLES, UNDECIDED, Verdict
+from experiment.system.names import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ def undecided(comparison: Comparison) -> dict[str, list[str]]:
 
 def count_text(pairs: Sequence[str]) -> str:
     """Return how many pairs there are, as words."""
-    return f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}"
+    return counted(len(pairs), "pair")
 
 
 def verdict_text(verdict: Verdict) -> str:

@@ -39,6 +39,7 @@ class Group:
 
 def value_of(results: Mapping[str, Any], metric: str) -> float | None:
     """Return a metric of a run: the test set's, else at the best epoch, else at the last; None without it."""
+    # The test set's first, as that is the result; an epoch's value depends on when one stops.
     for place in (results, results.get("best", {}), results.get("last", {})):
         value = place.get(metric)
         if isinstance(value, (int, float, str)) and not isinstance(value, bool):
@@ -56,6 +57,7 @@ def plain(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (int, float, str)):
         try:
+            # 15 digits: what every float keeps from text to number and back.
             return f"{float(value):.15g}"
         except (ValueError, OverflowError):
             return str(value)
@@ -167,6 +169,7 @@ def _labels(members_of: Sequence[Sequence[RunRecord]]) -> list[str]:
         differences = dict(zip(peers, _differences([firsts[place] for place in peers]), strict=True))
         for place in several:
             labels[place] = names[block.index(place)] or differences[place] or _dataset(firsts[place])
+    # Each only where labels are still alike: a label stays as short as it can be.
     for detail in (
         lambda record: f"on {_dataset(record)}",
         lambda record: f"test set {(test_set_of(record) or 'unknown')[:8]}",
@@ -184,6 +187,7 @@ def _labels(members_of: Sequence[Sequence[RunRecord]]) -> list[str]:
 def _shared_names(members_of: Sequence[Sequence[RunRecord]]) -> list[str]:
     """Return the name that all runs of a group bear and no other run does; "" where there is none."""
     names = [{record.name for record in members} for members in members_of]
+    # A name that two groups share tells neither from the other.
     owners = Counter(name for each in names for name in each)
     found = [next(iter(each)) if len(each) == 1 else "" for each in names]
     return [

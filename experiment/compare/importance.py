@@ -11,7 +11,9 @@ import numpy as np
 from experiment.compare.groups import differing_parameters, plain, test_set_of, value_of
 from experiment.store.record import FINISHED, RunRecord
 
+# A forest of fewer explains noise.
 FEWEST_RUNS = 10
+# scikit-learn's defaults.
 TREES, REPEATS = 100, 5
 
 

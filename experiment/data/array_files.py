@@ -53,6 +53,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray | None]:
     refused = f"dataset '{path}' is not a readable .npz file"
     try:
         with path.open("rb") as file:
+            # Enough for every signature in _KINDS and for a line of a table.
             if instead := _known_kind(path, file.read(512)):
                 raise UserError(f"{refused}: it is {instead}")
             file.seek(0)
@@ -134,6 +135,7 @@ def _read_idx(path: Path) -> np.ndarray:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         dimensions = content[3]
+        # Big-endian, as the format was made on other machines.
         shape = np.frombuffer(content, ">i4", dimensions, offset=4)
         if content[:3] != b"\0\0\x08":
             raise UserError("not an IDX file of unsigned bytes")

@@ -13,6 +13,7 @@ from experiment.data import array_checks
 from experiment.errors import UserError
 from experiment.system.names import counted
 
+# As people name it: there is no custom of Keras' own.
 VALIDATION = ("val", "validation", "valid")
 
 
@@ -181,6 +182,7 @@ def sha256(*arrays: np.ndarray) -> str:
     """Return the SHA-256 of arrays' types, shapes and bytes, in hexadecimal."""
     digest = hashlib.sha256()
     for array in arrays:
+        # With shape and type: the same bytes as [2, 3] and as [3, 2] are different data.
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

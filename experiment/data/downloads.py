@@ -45,6 +45,7 @@ def fetch(url: str, path: Path, *, what: str, advice: str, known: str = "") -> N
     Raises:
         UserError: it cannot be had, with what to do instead.
     """
+    # Asked first: connecting through a silent firewall takes minutes, name resolution has no limit at all.
     if not answers(url, PROBE_SECONDS, method="HEAD"):
         raise UserError(f"{what} is neither in {path.parent} nor can it be downloaded here: {advice}")
     try:

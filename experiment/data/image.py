@@ -16,9 +16,12 @@ from PIL import Image
 from experiment.data.image_metadata import upright, without_metadata
 from experiment.errors import UserError
 
+# Of Pillow's forty, those that people and their tools write; each decoder more is one more to be attacked
+# through.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 # A photograph of today has 50 million pixels at most; a few kilobytes of PNG can claim billions.
 MAX_PIXELS = 100_000_000
+# Larger than any photograph; a video or a disk image under a picture's name would fill the memory.
 MAX_BYTES = 200_000_000
 # Part of the cache's key: raise it with any change here or in image_metadata that changes pixels.
 DECODER = 2
@@ -81,6 +84,7 @@ def read_image(content: bytes, height: int, width: int, channels: int, depth: in
     try:
         return _read(content, size, channels, depth)
     except ValueError:
+        # Only after the first try has failed, as it copies the file.
         if (bare := without_metadata(content)) == content:
             raise
     return _read(bare, size, channels, depth)
@@ -96,6 +100,7 @@ def _read(content: bytes, size: tuple[int, int], channels: int, depth: int) -> P
             kind, mode, stored = image.format or "", image.mode, image.size
             # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, never below twice what is needed.
             image.draft(None, (2 * max(size),) * 2)
+            # Decoded here: `open` reads a file's head alone, and damage lies behind it.
             image.load()
             if content[24:26] == _RGB16 and (key := image.info.get("transparency")):
                 image.info["transparency"] = tuple(value >> 8 for value in key)  # as Pillow cut the pixels
@@ -132,6 +137,7 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _bits(image: Image.Image) -> int:
+    # A dark picture of 16 bits may hold small values only: below 8 bits it would be brightened.
     return max(8, int(np.asarray(image).max()).bit_length())
 
 
@@ -150,5 +156,6 @@ def _flatten(image: Image.Image, channels: int, depth: int) -> Image.Image:
             0,
         ):  # written by what knows no alpha
             rgba.putalpha(255)
+        # White, as pages and viewers show what is transparent.
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return image.convert("L" if channels == 1 else "RGB")

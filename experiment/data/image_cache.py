@@ -95,6 +95,7 @@ def _decode(
     files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progress: ProgressCallback
 ) -> Decoded:
     """Decode files, in order of their contents, by one depth, or take them from the cache."""
+    # All that pixels depend on; Pillow's decoders change from version to version.
     settings = [image.DECODER, PIL.__version__, *shape[1:], depth]
     key = hashlib.sha256(json.dumps([settings, list(files)]).encode()).hexdigest()
     place = cache_folder() / key
@@ -102,6 +103,7 @@ def _decode(
         return decoded
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        # Renamed when it is whole: a kill leaves a folder that nobody reads.
         beside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=place.parent))
         try:
             _write(beside, files, shape, depth, progress)
@@ -134,6 +136,7 @@ def _write(
         content, path = item
         try:
             data = image.read_bytes(path)
+            # Its content is the key that its pixels are kept under, perhaps for years.
             if hashlib.sha256(data).hexdigest() != content:
                 return "it changed while it was read"
             return image.read_image(data, height, width, channels, depth)
@@ -148,6 +151,7 @@ def _write(
             for content, picture in zip(files, results, strict=True):
                 if isinstance(picture, str):
                     index.append({"content": content, "fault": picture})
+                    # A row all the same, so that the position of each picture is known before it is decoded.
                     file.write(empty)
                 else:
                     index.append({"content": content, **_facts(picture)})
@@ -169,6 +173,7 @@ def _facts(picture: image.Picture) -> dict[str, Any]:
 def _read(folder: Path, shape: tuple[int, ...], depth: int) -> Decoded | None:
     """Map what was decoded before; None where it's not there or not whole."""
     try:
+        # Mapped: a folder may hold more than fits in memory, and processes share the pages.
         pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
         index = json.loads((folder / "index.json").read_bytes())
     except (OSError, ValueError, EOFError):

@@ -22,6 +22,7 @@ _PART_NAMES = {
 _AROUND = re.compile(r"^seg[-_ ]|[-_ ]?(set|data)?[-_ ]?\d*$")  # seg_train, training_set, test1
 _PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".heic")
 _TABLES = (".csv", ".json", ".jsonl", ".tsv", ".txt", ".xls", ".xlsx", ".xml")
+# More beginnings of names are words of single files, no classes.
 MOST_BEGINNINGS = 20
 _BEGINNING = re.compile(r"[^\W\d_]+")  # cat of cat.0.jpg
 
@@ -161,6 +162,7 @@ class _Finder:
 
     def _pass_through(self, level: _Level, part: str | None = None) -> _Level:
         """Return the level of the folder that holds classes or parts, below folders that only wrap it."""
+        # Archives often unpack to a folder in a folder of the same name.
         while len(level.folders) == 1 and not level.holds_pictures:
             inner = self._level(level.folders[0])
             inner_part = part_named(inner.folder.name)

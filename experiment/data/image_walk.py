@@ -74,6 +74,7 @@ def _found(path: Path, within: Path | None) -> Found:
     reason = "a symbolic link to a folder" if is_folder else ""
     if not os.path.exists(path):
         reason = "a symbolic link to nothing"
+    # A link out of the folder would make another set of it on each machine.
     elif within is not None and not path.resolve().is_relative_to(within):
         reason = "a symbolic link that leaves the folder"
     return Found(path, reason, is_folder=is_folder)

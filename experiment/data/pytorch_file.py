@@ -63,6 +63,7 @@ class _Tensor:
         shape: Any = self.shape
         strides: Any = self.strides
         offset: Any = self.offset
+        # as_strided trusts its caller: a wrong stride would read any memory of this process.
         if len(shape) != len(strides) or len(shape) > 8:
             raise ValueError("a tensor's shape and strides do not fit")
         last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
@@ -140,6 +141,7 @@ def _unpickle(tables: io.BytesIO) -> Any:
     """Return the next pickle's object, after a look at its every operation."""
     start = tables.tell()
     for operation, argument, _ in pickletools.genops(tables):
+        # Before it is loaded, as an unpickler runs what a pickle says while it reads.
         if operation.name not in OPERATIONS:
             raise ValueError(f"its pickle holds {operation.name}, which weights do not need")
         if operation.name == "LONG_BINPUT" and int(argument or 0) > LARGEST_MEMO:
@@ -172,6 +174,7 @@ def _read_storages(
         if struct.unpack("<q", header) != (length,):
             raise ValueError("a storage's length is not what the table says")
         storages[key] = np.frombuffer(file.read(length * dtype.itemsize), dtype)
+    # A file with something behind its tensors is not the one that its name says.
     if file.tell() != size:
         raise ValueError("it goes on where its tensors end")
     return storages

@@ -166,6 +166,7 @@ def _checked(backbone: str, path: Path, source: str) -> Weights:
         sha256, md5 = (downloads.digest(path, algorithm) for algorithm in ("sha256", "md5"))
     except OSError as error:
         raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+    # By the name alone, whichever network was asked for: a renamed file of another one is caught, too.
     known = next((each.hash for each in PUBLISHED.values() if each.file == path.name), "")
     if known and known not in (sha256, md5):
         raise UserError(

@@ -61,9 +61,11 @@ def time_runners(runners: Mapping[str, Runner], images: np.ndarray) -> dict[str,
     """Return median milliseconds an image, each runner in its turn, one image a call and BATCH a call."""
     found = {}
     for size, rounds in ROUNDS.items():
+        # Repeated where the test set is smaller than a batch.
         batch = np.resize(images, (size, *images.shape[1:]))
         seconds: dict[str, list[float]] = {name: [] for name in runners}
         for _ in range(rounds):
+            # In turn, so that a slow moment of the machine meets both.
             for name, run in runners.items():
                 started = time.perf_counter()
                 run(batch)

@@ -50,6 +50,7 @@ def _write_onnx(serving: Any, path: Path, texts: Mapping[str, str]) -> None:
     import onnx
 
     serving.export(str(path), format="onnx", verbose=False)
+    # Written again: Keras' exporter has no place for a model's own texts.
     model = onnx.load(path)
     onnx.helper.set_model_props(model, dict(texts))
     onnx.save(model, path)
@@ -58,6 +59,7 @@ def _write_onnx(serving: Any, path: Path, texts: Mapping[str, str]) -> None:
 def _open_onnx(path: Path) -> Runner:
     import onnxruntime
 
+    # Named, as builds with accelerators ask for it; the same on every machine.
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda images: session.run(["logits"], {"images": images})[0]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,11 +23,10 @@ from experiment.store.predictions import Predictions, stored_predictions
 from experiment.store.record import FINISHED, RunRecord
 from experiment.system.names import counted
 
-if TYPE_CHECKING:
-    pass
-
 IDENTICAL, WITHIN_NOISE, DIFFERENT = "bit-identical", "same within noise", "different"
+# The customary level: one rerun in twenty that is as good is called different.
 CHANCE = 0.05
+# Accuracy counts examples; a network that is far less sure of the same answers is another one.
 LOSS_TOLERANCE = 0.1
 BY_STEP = "batch_loss"  # the one metric that has several points an epoch
 
@@ -101,6 +100,7 @@ def log_verdict(tracker: Any, rerun: Mapping[str, Any]) -> None:
             "rerun_diverged", f"epoch {first['epoch']}, step {first['step']}: {first['metric']}"
         )
     if rerun["differences"]:
+        # Comet cuts a value after 1,000 characters.
         tracker.log_other("rerun_differences", ", ".join(d["what"] for d in rerun["differences"])[:990])
 
 
@@ -131,6 +131,7 @@ def _compared(then: Places, now: Places, whole: bool) -> list[tuple[str, int]]:
 
 
 def _equal(one: Point | None, other: Point | None) -> bool:
+    # By bits: NaN is not equal to itself, and 0.0 is to -0.0.
     return bool(one and other and struct.pack("d", one.value) == struct.pack("d", other.value))
 
 

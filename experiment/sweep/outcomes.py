@@ -22,6 +22,7 @@ from experiment.store.record import FAILED, FINISHED, INTERRUPTED, RUNNING, read
 from experiment.sweep.trial import Trial
 
 DIVERGED = "diverged"
+# A process that was killed holds its lock until the kernel has taken it down.
 LOCK_SECONDS = 60.0
 WORST = 1e30  # stands for a score that is not finite, which neither ASHA nor Optuna can rank
 
@@ -57,6 +58,7 @@ def settle(runs: Path, trial: Trial, retries: int) -> Outcome | Trial:
 
     An attempt whose ``run.json`` is damaged has failed: nobody can tell how far it came.
     """
+    # Each attempt has a run of its own, whose key follows from its number: looking is enough.
     for attempt in itertools.count(1):
         trial = dataclasses.replace(trial, attempt=attempt)
         directory = RunDirectory(runs / trial.key)

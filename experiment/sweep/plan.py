@@ -68,6 +68,7 @@ class Plan:
         self.runs = runs
         self.repeats = repeats
         digest = _digest(sweep, base, fingerprint, scheduler)
+        # A sweep's name may hold anything; a folder's may not, and has 255 bytes at most.
         name = re.sub(r"[^\w.-]+", "-", sweep.name)[:40]
         self.folder = runs / "sweeps" / f"{name}-{digest[:10]}"
         self.file = self.folder / "sweep.json"

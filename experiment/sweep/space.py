@@ -51,6 +51,7 @@ class Range:
         Floats have six significant digits: they are read, typed and compared by people.
         """
         if self.is_integer and self.scaling == "uniform":
+            # One more than the difference, so that both bounds are as likely as what lies between.
             return int(min(self.high, self.low + int(share * (self.high - self.low + 1))))
         value = min(self.high, max(self.low, self._value(share)))
         return round(value) if self.is_integer else min(self.high, max(self.low, float(f"{value:.6g}")))

@@ -60,6 +60,7 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
     Raises:
         UserError: bad input, in one sentence; nothing has run then.
     """
+    # Workers run in folders of their own.
     base = _locate(base)
     sweep = read_sweep(file, base)
     repeats = settings.repeats or sweep.repeats
@@ -82,6 +83,7 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
             plan.points = points(sweep, base)
         plan.save()
         if not plan.is_settled():
+            # Before the import: Ray reads them then.
             os.environ.update(_QUIET)
             from experiment.sweep.ray_tune import engine
 

@@ -35,6 +35,7 @@ class Trial:
     @property
     def key(self) -> str:
         """The run's key: 40 hexadecimal digits, the same for the same trial and for no other."""
+        # Not the number: a larger sweep may put the same point in another place.
         words = [self.sweep, self.point, self.seed, self.attempt]
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:40]
 

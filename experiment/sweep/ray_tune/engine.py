@@ -34,6 +34,7 @@ from experiment.sweep.trial import Trial
 from experiment.system import machine
 from params.conditions import is_set_of_pictures
 
+# For what Ray itself puts there; by default it would take a third of the memory.
 OBJECT_STORE_BYTES = 128 << 20
 SCRATCH = "keras-sweep"
 # TensorFlow never frees what XLA compiled, some 40 MB a network: a worker makes room for a new one in time.
@@ -58,20 +59,12 @@ def run(plan: Plan, arrays: Arrays | None, settings: Settings) -> None:
         trials = plan.everyone() if session.waits else [state for state in states if isinstance(state, Trial)]
         trainable = tune.with_parameters(TrialRunner, session=session, arrays=arrays)
         progress = Progress(plan, [] if session.waits else outcomes, settings.options.quiet)
-        is_bayes = plan.sweep.algorithm == "bayes"
         grid = tune.grid_search([plan.configuration(trial) for trial in trials])
         try:
             tune.Tuner(
                 tune.with_resources(trainable, _in_turn(resources, workers)),
-                param_space={} if is_bayes else {"run": grid},
-                tune_config=tune.TuneConfig(
-                    search_alg=BayesSearch(plan) if is_bayes else None,
-                    num_samples=-1 if is_bayes else 1,
-                    scheduler=_asha(plan) if session.waits else None,
-                    reuse_actors=True,
-                    max_concurrent_trials=workers,
-                    trial_dirname_creator=lambda trial: trial.trial_id,
-                ),
+                param_space={} if plan.sweep.algorithm == "bayes" else {"run": grid},
+                tune_config=_tune_config(plan, session, workers),
                 run_config=tune.RunConfig(
                     name=SCRATCH,
                     storage_path=str(plan.folder),
@@ -85,7 +78,22 @@ def run(plan: Plan, arrays: Arrays | None, settings: Settings) -> None:
             ).fit()
         finally:
             progress.stop()
+            # Tune's own state, which nothing here reads: the run directories say all.
             shutil.rmtree(plan.folder / SCRATCH, ignore_errors=True)
+
+
+def _tune_config(plan: Plan, session: Session, workers: int) -> tune.TuneConfig:
+    is_bayes = plan.sweep.algorithm == "bayes"
+    return tune.TuneConfig(
+        search_alg=BayesSearch(plan) if is_bayes else None,
+        num_samples=-1 if is_bayes else 1,
+        scheduler=_asha(plan) if session.waits else None,
+        # Else each trial would import TensorFlow again, and compile again.
+        reuse_actors=True,
+        max_concurrent_trials=workers,
+        # The default would spell out the trial and all its parameters.
+        trial_dirname_creator=lambda trial: trial.trial_id,
+    )
 
 
 def _session(plan: Plan, settings: Settings, workers: int, threads: int | None) -> Session:
@@ -141,6 +149,7 @@ def _ray(settings: Settings, arrays: Arrays | None) -> Iterator[None]:
         paths = [str(provenance.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))  # of the workers
         ray.init(
+            # Never a cluster that happens to run on this machine, which RAY_ADDRESS may name.
             "local",
             num_cpus=settings.workers or machine.cores(),
             include_dashboard=False,

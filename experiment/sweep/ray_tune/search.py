@@ -42,6 +42,7 @@ class BayesSearch(Searcher):
         self._asked: dict[int, int] = {}  # number of a point to number of Optuna's trial
         self._scores: dict[int, list[float | None]] = {}
         for number, asked in enumerate(plan.asked, 1):
+            # What was asked for before the sweep stopped is asked for again: Optuna then knows what it knew.
             self._study.enqueue_trial(dict(asked))
             self._open(number, self._study.ask(self._distributions))
 
@@ -85,6 +86,7 @@ class BayesSearch(Searcher):
                 plan.save()  # before any of its runs, whose keys come from it
                 self._open(len(plan.points), asked)
                 return True
+            # Told, or Optuna would think that it still runs.
             self._study.tell(asked, state=TrialState.FAIL)
         return False
 
@@ -121,6 +123,7 @@ class Asha(AsyncHyperBandScheduler):
 
 def _distribution(axis: Choices | Range) -> BaseDistribution:
     if isinstance(axis, Range):
+        # A share of the way, as in the other searches: scalings and bounds are in one place, `Range.at`.
         return FloatDistribution(0, 1)
     count = len(axis.values)
     return IntDistribution(0, count - 1) if axis.is_ordered else CategoricalDistribution(range(count))

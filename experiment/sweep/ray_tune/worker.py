@@ -29,6 +29,7 @@ from experiment.system import process_clock
 from experiment.system.keras_settings import import_keras
 from params.spec import Params
 
+# How long Tune may have to wait until it can stop a trial.
 HEARTBEAT_SECONDS = 1.0
 
 
@@ -65,6 +66,7 @@ class TrialRunner(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Get ready for a trial, once the one before has ended."""
         self._end()
+        # Models and callbacks of the trial before, or memory would grow with each trial.
         memory.release()
         self._run = _Run(self._session, self._arrays, **new_config["run"])
         return True
@@ -145,6 +147,7 @@ class _Run:
             problem = f"{type(failure.__cause__).__name__}: {failure.__cause__}"
         found = self._settle()
         if isinstance(found, Trial):
+            # Tune counts failures by exceptions; what failed is in the run directory already.
             raise RuntimeError(problem)
         return found
 

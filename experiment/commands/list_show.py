@@ -14,6 +14,7 @@ from experiment.store.directory import RunDirectory
 from experiment.store.files import plain_json
 from experiment.store.find import Runs, read_runs
 from experiment.store.record import RUNNING, RunRecord
+from experiment.store.usage import usage_lines
 from experiment.system import streams
 from experiment.system.names import short
 from experiment.system.text_table import format_table, printable
@@ -64,6 +65,8 @@ def show_command(options: argparse.Namespace) -> int:
             # Names and errors may hold what moves a terminal's cursor.
             text = "\n".join(map(printable, str(shown).splitlines()))
             print(f"  {name:<28} {text}")
+    if lines := usage_lines(record):
+        print("machine", *lines, sep="\n  ")
     print(f"files\n  {record.source}")
     return 0
 

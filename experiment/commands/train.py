@@ -204,7 +204,10 @@ def _run_options(options: argparse.Namespace) -> Options:
     """Return what was typed that is no parameter, as the options of a run."""
     from experiment.run import Options
 
-    names = ("mode", "runs", "name", "workspace", "project", "register", "quiet", "memory_gb")
+    names = (
+        *("mode", "runs", "name", "workspace", "project", "register", "quiet"),
+        *("memory_gb", "system_metrics_every"),
+    )
     return Options(**{name: getattr(options, name) for name in names}, tags=options.tag, typed=typed(options))
 
 

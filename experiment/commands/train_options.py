@@ -22,6 +22,7 @@ OPTION_SYNONYMS = {
     **dict.fromkeys(("restore", "checkpoint", "ckpt"), "resume"),
     **dict.fromkeys(("memory", "memory-limit"), "memory-gb"),
     **dict.fromkeys(("offline", "online"), "mode"),
+    **dict.fromkeys(("system-metrics", "sample-every", "log-system-metrics"), "system-metrics-every"),
     **dict.fromkeys(("silent", "verbose"), "quiet"),
     **dict.fromkeys(
         ("gpu", "gpus", "device", "cuda"),
@@ -65,6 +66,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="GB",
         help="memory that a folder's pictures may take; more are read batch by batch (default: half, "
         "divided among the workers of a sweep)",
+    )
+    parser.add_argument(
+        "--system-metrics-every",
+        type=_interval,
+        default=10.0,
+        metavar="SECONDS",
+        help="how often to sample CPU, memory, disk, network and GPU; 0: never (default: 10)",
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but notices and errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last line")
@@ -135,6 +143,16 @@ def _gigabytes(text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"'{text}': should be a number greater than 0")
+    return value
+
+
+def _interval(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if value != 0 and not 1 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"'{text}': should be 0, or 1 to 3600 seconds")
     return value
 
 

@@ -106,12 +106,26 @@ def differences(original: RunRecord, values: Mapping[str, Any], facts: Mapping[s
         found.append(Difference("commit, but not the code", _version(then), _version(facts)))
     if then.get("python") != facts["python"]:
         found.append(Difference("python", then.get("python"), facts["python"]))
-    for part in ("packages", "machine"):
-        pairs = ((name, then.get(part, {}).get(name), now) for name, now in facts[part].items())
-        found += [
-            Difference(f"{part.rstrip('s')} {name}", old, now) for name, old, now in pairs if old != now
-        ]
-    return found
+    found += _part_differences("package", then.get("packages", {}), facts["packages"], facts["packages"])
+    return found + _part_differences(
+        "machine", then.get("machine", {}), facts["machine"], _told_of_machines(then.get("machine", {}))
+    )
+
+
+def _part_differences(
+    part: str, then: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str]
+) -> list[Difference]:
+    return [
+        Difference(f"{part} {name}", then.get(name), now.get(name))
+        for name in names
+        if then.get(name) != now.get(name)
+    ]
+
+
+def _told_of_machines(then: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what of a machine can change a result; older versions did not say whether there was a GPU."""
+    gpu = ("gpu", "gpu_driver") if "memory_gb" in then else ()
+    return ("system", "processor", "cores", *gpu)
 
 
 def limit_threads(original: RunRecord, notify: Callable[[str], None]) -> None:

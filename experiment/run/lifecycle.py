@@ -13,9 +13,11 @@ from typing import Any
 from experiment.comet import session, settings, upload
 from experiment.comet.tracker import Tracker
 from experiment.errors import UserError
+from experiment.run.system_log import SystemLog
 from experiment.store import archive_writer as archives
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json
+from experiment.store.others import USAGE
 from experiment.store.record import FAILED, FINISHED, INTERRUPTED, RUNNING, process_identity
 from experiment.system.console import Console
 from experiment.system.deadline import DeadlinePassed, within
@@ -28,6 +30,7 @@ from experiment.system.secrets import redact
 END_SECONDS, INTERRUPTED_SECONDS = 28.0, 3.0
 # Of END_SECONDS: Comet may show what it took only seconds later.
 READ_BACK_SECONDS = 8.0
+SAMPLE_SECONDS = 10.0
 PLAIN_ERRORS = (OSError, FloatingPointError)  # of these the message says all; others need their traceback
 # Keras' and TensorFlow's messages may hold a whole graph.
 REASON_CHARACTERS = 300
@@ -75,6 +78,7 @@ def recorded(
     params: Mapping[str, Any],
     facts: Mapping[str, Any],
     console: Console,
+    sample_every: float = SAMPLE_SECONDS,
 ) -> Iterator[Tracker]:
     """Record a run, or its resumption, from its first line to its archive; it is closed whatever happens.
 
@@ -85,6 +89,7 @@ def recorded(
         params: the parameters that apply, by their names.
         facts: further fields of ``run.json``.
         console: told of all that goes wrong with tracking.
+        sample_every: seconds from one sample of the machine to the next; 0 for none.
 
     Raises:
         RunFailed: something inside raised.
@@ -92,9 +97,11 @@ def recorded(
     secrets = (settings.api_key(),)
     with directory.exclusive(), _threads_tell(console), _interruption_names(directory):
         tracker = _open(directory, where, mode, params, facts, console)
+        system_log = SystemLog(directory, tracker, sample_every, console.notice)
         status, error = FINISHED, None
         try:
-            yield tracker
+            with system_log:
+                yield tracker
         except (Interrupted, KeyboardInterrupt):
             status = INTERRUPTED
             raise
@@ -104,7 +111,7 @@ def recorded(
         finally:
             # The progress bar owns the terminal; what closing says would be drawn over.
             console.stop()
-            _close(directory, tracker, status, error, console)
+            _close(directory, tracker, status, error, system_log.usage(), console)
 
 
 def _open(
@@ -188,9 +195,15 @@ def _threads_tell(console: Console) -> Iterator[None]:
 
 
 def _close(
-    directory: RunDirectory, tracker: Tracker, status: str, error: str | None, console: Console
+    directory: RunDirectory,
+    tracker: Tracker,
+    status: str,
+    error: str | None,
+    usage: Mapping[str, Any],
+    console: Console,
 ) -> None:
     deadline = time.monotonic() + (INTERRUPTED_SECONDS if status == INTERRUPTED else END_SECONDS)
+    tracker.log_others({f"{USAGE}{name}": value for name, value in usage.items()})
     tracker.log_other("run_status", status)
     if error:
         tracker.log_asset_data(error, name="traceback.txt")
@@ -199,7 +212,7 @@ def _close(
     with contextlib.suppress(DeadlinePassed):
         within(deadline - time.monotonic() - kept_for_later, tracker.end)
     try:
-        directory.update_run(status=status, ended=time.time(), error=error)
+        directory.update_run(status=status, ended=time.time(), error=error, usage=usage)
         if tracker.mode == session.DISABLED:
             return
         for sentence in archives.build_archive(directory):

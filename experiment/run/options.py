@@ -16,6 +16,8 @@ from params.words import refusal
 if TYPE_CHECKING:
     import keras
 
+LEAST_INTERVAL, MOST_INTERVAL = 1, 3600  # seconds
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -31,6 +33,7 @@ class Options:
         register: make the model a version of this one in Comet's registry; online only.
         quiet: say nothing but notices and errors.
         memory_gb: GB that a folder's pictures may take; by default half of the machine's.
+        system_metrics_every: seconds from one sample of what the machine does to the next; 0 for none.
         callbacks: of Keras; told of epochs once those are safely on disk.
         on_notice: called with each notice instead of printing it.
         typed: names of the parameters and options that a person typed for this run: one that has no effect
@@ -49,6 +52,7 @@ class Options:
     register: str | None = None
     quiet: bool = False
     memory_gb: float | None = None
+    system_metrics_every: float = 10.0
     callbacks: Sequence[keras.callbacks.Callback] = ()
     on_notice: Callable[[str], None] | None = None
     typed: Collection[str] = ()
@@ -82,6 +86,11 @@ def _is_size(value: Any) -> bool:
     return value is None or (is_number and 0 < value < math.inf)
 
 
+def _is_interval(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and (value == 0 or LEAST_INTERVAL <= value <= MOST_INTERVAL)
+
+
 _TEXT = (_is_text_or_none, "text that is not empty, or None")
 _TEXTS = (_are_texts, "a list of texts")
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -91,6 +100,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("tags", "typed"), _TEXTS),
     "quiet": (lambda value: isinstance(value, bool), "True or False"),
     "memory_gb": (_is_size, "a number greater than 0, or None"),
+    "system_metrics_every": (_is_interval, f"0, or {LEAST_INTERVAL} to {MOST_INTERVAL} seconds"),
     "callbacks": (_is_sequence, "a list of Keras callbacks"),
     "on_notice": (lambda value: value is None or callable(value), "a function of a text, or None"),
 }

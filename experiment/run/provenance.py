@@ -17,6 +17,7 @@ from typing import Any
 
 from experiment.errors import UserError
 from experiment.system import machine
+from experiment.system.gpu import find_gpus
 from experiment.system.names import short
 from experiment.system.secrets import redact
 
@@ -32,10 +33,10 @@ def describe_run(
 ) -> dict[str, Any]:
     """Describe the code, packages, machine and command line of this process, redacted.
 
-    ``notify`` is called with a sentence where git does not answer.
+    ``notify`` is called with a sentence where git, or a GPU's driver, does not answer.
     """
     secrets = tuple(secrets)
-    git = git_facts(secrets)
+    git, gpus = git_facts(secrets), find_gpus(notify)
     if notify and git_hangs():
         notify(NO_ANSWER)
     return {
@@ -48,6 +49,8 @@ def describe_run(
             "system": f"{platform.system()} {platform.release()}",
             "processor": machine.processor(),
             "cores": machine.cores(),
+            "memory_gb": round(machine.memory_gb(), 1),
+            **(gpus.facts() if gpus else {}),
         },
     }
 

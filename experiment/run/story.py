@@ -28,6 +28,7 @@ from experiment.store.journal import MetricsJournal
 from experiment.store.record import RunRecord
 from experiment.system import keras_settings, machine, process_clock
 from experiment.system.console import Console
+from experiment.system.process_clock import phase
 from params.spec import Params
 
 if TYPE_CHECKING:
@@ -65,21 +66,27 @@ def train_and_evaluate(
         UserError: bad input; nothing is written then.
         RunFailed: an error in the run; its directory and archive are complete as far as it came.
     """
+    process_clock.begin()
     options, purpose = options or Options(), purpose or OwnSake()
     console = Console(options.quiet, (api_key(),), options.on_notice)
     check_early(params, options)
     opened = open_data(params, dataset, console)
     setup = describe(params, opened, build_model, options, purpose, resume, console)
     directory, where = setup.directory, setup.destination
-    with recorded(directory, where, setup.mode, setup.certain(), setup.facts, console) as tracker:
+    every = options.system_metrics_every
+    with recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every) as tracker:
         parameters = LoggedParameters(tracker, setup.values, setup.optional)
-        log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts)
+        with phase(process_clock.LOGGING):
+            log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts)
         split = _prepare(setup, parameters)
         model = _build(setup, parameters, split)
         checkpoint = _restore(setup, model)
-        fitted = _fit(setup, parameters, split, model, checkpoint)
-        evaluated = _evaluate(setup, parameters, split, model, fitted)
-        results = _conclude(setup, parameters, split, model, fitted, evaluated)
+        with phase(process_clock.TRAINING):
+            fitted = _fit(setup, parameters, split, model, checkpoint)
+        with phase(process_clock.EVALUATING):
+            evaluated = _evaluate(setup, parameters, split, model, fitted)
+        with phase(process_clock.LOGGING):
+            results = _conclude(setup, parameters, split, model, fitted, evaluated)
     # Only now is the archive built and the process's time nearly over.
     write_json(directory.results_file, results | {"process_s": process_clock.process_seconds()})
     return read_record(directory.path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import shutil
 import uuid
@@ -27,7 +28,7 @@ from experiment.store.archive_format import (
 )
 from experiment.store.directory import RunDirectory
 from experiment.store.files import atomic_path, finite_or_text
-from experiment.store.journal import Point, read_metrics
+from experiment.store.journal import UNKNOWN, Point, read_metrics, read_system_metrics
 from experiment.store.record import INTERRUPTED, RUNNING, read_params, read_run
 
 TEST_PREFIX = "test_"
@@ -166,7 +167,8 @@ def _merge(segments: list[Segment], archive: zipfile.ZipFile, missing: list[str]
 def _points_not_in(messages: list[Message], directory: RunDirectory) -> list[Message]:
     """Return messages for journalled points that the SDK never wrote: its own queue lives in memory."""
     known = {identity(message) for message in messages if message["type"] == "metric_msg"}
-    made = map(_point_message, read_metrics(directory.metrics_file))
+    points = itertools.chain(read_metrics(directory.metrics_file), read_system_metrics(directory.system_file))
+    made = map(_point_message, points)
     return [message for message in made if identity(message) not in known]
 
 
@@ -176,7 +178,7 @@ def _point_message(point: Point) -> Message:
         "metricName": point.name.removeprefix(TEST_PREFIX) if context else point.name,
         "metricValue": finite_or_text(point.value),
         "step": point.step,
-        "epoch": point.epoch,
+        "epoch": None if point.epoch == UNKNOWN else point.epoch,
     }
     payload = {"local_timestamp": int(point.time * 1000), "metric": metric}
     return {"payload": payload | ({"context": context} if context else {}), "type": "metric_msg"}

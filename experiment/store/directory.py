@@ -29,6 +29,7 @@ class RunDirectory:
         self.run_file = self.path / "run.json"
         self.params_file = self.path / "params.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.system_file = self.path / "system.jsonl"
         self.predictions_file = self.path / "predictions.npz"
         self.results_file = self.path / "results.json"
         self.checkpoints = self.path / "checkpoints"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from experiment.errors import UserError
 from experiment.store.archive_reader import read_sources
 from experiment.store.directory import RunDirectory
 from experiment.store.files import DamagedFile
-from experiment.store.journal import read_metrics
+from experiment.store.journal import read_metrics, read_system_metrics
 from experiment.store.predictions import stored_predictions
 from experiment.store.record import DIRECTORY, RunRecord, read_params, read_results, read_run
 
@@ -27,7 +28,9 @@ def read_record(path: Path) -> RunRecord:
     return RunRecord(
         *(run["key"], run["name"], run["status"], run["mode"], run),
         *(read_params(path), read_results(path), str(path)),
-        points=functools.partial(read_metrics, path / "metrics.jsonl"),
+        points=lambda: itertools.chain(
+            read_metrics(path / "metrics.jsonl"), read_system_metrics(path / "system.jsonl")
+        ),
         predictions=functools.partial(stored_predictions, path / "predictions.npz"),
         kind=DIRECTORY,
         code=lambda: sources()[0],

@@ -50,6 +50,11 @@ class Schema(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
+def is_number(value: Any) -> bool:
+    """Tell whether a value that was read is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not (isinstance(value, (int, float)) or value in NOT_FINITE):
         raise ValueError("should be a number")

@@ -1,4 +1,4 @@
-"""The journal of a run's metrics, ``metrics.jsonl``: one JSON object a line, appended and never changed."""
+"""The journals ``metrics.jsonl`` and ``system.jsonl``: one JSON object a line, appended and never changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from experiment.store.files import INTEGERS, DamagedFile, encode_json
 
@@ -21,7 +21,8 @@ _LAST = 2.5e11  # seconds since 1970 that calendars know, roughly
 class Point:
     """One value of one metric; ``step`` counts optimizer steps, ``time`` is seconds since 1970.
 
-    Of other tools' runs they may be UNKNOWN.
+    Steps of what the machine does, ``sys.…``, are seconds since the run began, and their epochs UNKNOWN. In
+    other tools' runs both may be UNKNOWN.
     """
 
     name: str
@@ -32,15 +33,26 @@ class Point:
 
 
 class MetricsJournal:
-    """The append-only record of a run's metrics; each (name, step) is written once."""
+    """The append-only record of a run's metrics; each (name, step) is written once.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file; a line that lacks its end is cut off.
+        durable: make sure with each call that a power loss leaves what was written.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._path = path
+        self._durable = durable
         _drop_torn_line(path)  # before it is read: a line that lacks its end alone would count as written
         self._written = {(point.name, point.step) for point in read_metrics(path)}
 
+    @property
+    def last_step(self) -> int:
+        """The highest step of all points that are in it; 0 without any."""
+        return max((step for _, step in self._written), default=0)
+
     def append(self, points: Iterable[Point]) -> list[Point]:
-        """Write the points that are new, fsync, and return them."""
+        """Write the points that are new, fsync where it is durable, and return them."""
         fresh = []
         for point in points:
             if (point.name, point.step) not in self._written:
@@ -50,7 +62,9 @@ class MetricsJournal:
             for point in fresh:
                 file.write(encode_json(dataclasses.asdict(point)) + b"\n")
             # Only then is the tracker told: what Comet has of a run is never more than the disk has.
-            _sync(file)
+            file.flush()
+            if self._durable:
+                os.fsync(file.fileno())
         return fresh
 
 
@@ -70,6 +84,12 @@ def read_metrics(path: Path) -> Iterator[Point]:
         return
     except OSError as error:
         raise DamagedFile(f"'{path}' cannot be read: {error.strerror}") from None
+
+
+def read_system_metrics(path: Path) -> Iterator[Point]:
+    """Yield the points of ``system.jsonl``, none where it can't be read: nothing else depends on them."""
+    with contextlib.suppress(DamagedFile):
+        yield from read_metrics(path)
 
 
 def _parse(lines: list[bytes]) -> list[Any]:
@@ -104,8 +124,3 @@ def _drop_torn_line(path: Path) -> None:
     with path.open("rb+") as file:
         content = file.read()
         file.truncate(content.rfind(b"\n") + 1)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())

@@ -15,6 +15,7 @@ from experiment.system.names import short
 # Files of a run in Comet that are read back by their names, and the kind of those that are code.
 PREDICTIONS, PATCH = "predictions.npz", "git.patch"
 SOURCE_CODE = "source_code"
+USAGE = "usage_"  # before the names of what a run took of its machine
 _DATASET = {
     "name": "dataset",
     "fingerprint": "dataset_fingerprint",
@@ -46,9 +47,14 @@ def facts_from_others(
     # What is no number is as good as unknown: a rerun says so.
     with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError):
         found["threads"] = int(others["threads"])
-    with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError):
-        found["machine"]["cores"] = int(found["machine"]["cores"])
-    return found
+    for name, kind in (("cores", int), ("memory_gb", float), ("gpu_memory_gb", float)):
+        with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError):
+            found["machine"][name] = kind(found["machine"][name])
+    usage: dict[str, float] = {}
+    for name, value in _part(others, USAGE).items():
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            usage[name] = float(value)
+    return found | ({"usage": usage} if usage else {})
 
 
 def sha256(content: bytes) -> str:

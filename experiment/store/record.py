@@ -112,6 +112,7 @@ class _Run(Schema):
     python: str = ""
     packages: dict[str, str] = {}
     machine: dict[str, Any] = {}
+    usage: dict[str, Number] = {}
     threads: int | None = None
     dataset: _Dataset = _Dataset()
     git: _Git = _Git()

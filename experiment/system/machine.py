@@ -31,6 +31,19 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def memory_gb() -> float:
+    """Return the machine's memory, in GB of 10^9 bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def peak_memory_gb() -> float:
+    """Return the most memory that this process ever had, in GB of 10^9 bytes."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e9 if platform.system() == "Darwin" else peak * 1024 / 1e9
+
+
 def packages() -> dict[str, str]:
     """Return the versions of the packages that a result can depend on."""
     names = ("comet-ml", "keras", "matplotlib", "numpy", "pillow", "pydantic", "scikit-learn", "tensorflow")
@@ -73,7 +86,7 @@ def release() -> None:
 
 def half_gb() -> float:
     """Return half of the machine's memory, in GB of 10^9 bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e9
+    return memory_gb() / 2
 
 
 @contextlib.contextmanager

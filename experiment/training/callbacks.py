@@ -13,6 +13,7 @@ import numpy as np
 
 from experiment.comet.tracker import Tracker
 from experiment.store.journal import MetricsJournal, Point
+from experiment.system import process_clock
 from experiment.system.console import Console
 from experiment.training.checkpoints import Checkpoint, write_checkpoint
 
@@ -111,10 +112,11 @@ class MetricsLogger(keras.callbacks.Callback):
             for step, metrics in rows
             for name, value in metrics.items()
         ]
-        # Only what the journal did not have yet: a resumed epoch is not told twice.
-        for point in self._journal.append(points):
-            name = point.name.removeprefix(prefix)
-            self._tracker.log_metric(name, point.value, step=point.step, epoch=point.epoch)
+        with process_clock.phase(process_clock.LOGGING):
+            # Only what the journal did not have yet: a resumed epoch is not told twice.
+            for point in self._journal.append(points):
+                name = point.name.removeprefix(prefix)
+                self._tracker.log_metric(name, point.value, step=point.step, epoch=point.epoch)
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
@@ -163,7 +165,8 @@ class Checkpoints(keras.callbacks.Callback):
                 "stopped": bool(self.model.stop_training),
             },
         )
-        write_checkpoint(self._folder, checkpoint)
+        with process_clock.phase(process_clock.LOGGING):
+            write_checkpoint(self._folder, checkpoint)
 
 
 def early_stopping(

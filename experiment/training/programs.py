@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from experiment.system import process_clock
 from experiment.training import dropout
 
 # Each keeps the variables of the model that it was built with.
@@ -39,6 +40,7 @@ class Program:
     def __init__(self, model: keras.Model, function: Callable[..., Any]) -> None:
         self._variables = _variables(model)
         self._function = function
+        self._is_compiled = False
 
     def __call__(self, model: keras.Model, *arguments: Any) -> Any:
         """Run on the variables of ``model``."""
@@ -46,7 +48,9 @@ class Program:
         borrowed = any(one is not other for one, other in zip(own, self._variables, strict=True))
         if borrowed:
             _copy(own, self._variables)
-        result = self._function(*arguments)
+        with contextlib.nullcontext() if self._is_compiled else process_clock.phase(process_clock.COMPILING):
+            result = self._function(*arguments)
+        self._is_compiled = True
         if borrowed:
             _copy(self._variables, own)
         return result

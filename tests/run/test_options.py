@@ -21,6 +21,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"quiet": "no"}, "quiet = 'no': should be True or False"),
     ({"memory_gb": 0}, "memory_gb = 0: should be a number greater than 0, or None"),
     ({"memory_gb": "4"}, "memory_gb = '4': should be a number greater than 0, or None"),
+    ({"system_metrics_every": 0.5}, "system_metrics_every = 0.5: should be 0, or 1 to 3600 seconds"),
     ({"callbacks": print}, "callbacks = <built-in function print>: should be a list of Keras callbacks"),
     ({"on_notice": "print"}, "on_notice = 'print': should be a function of a text, or None"),
     ({"typed": "epochs"}, "typed = 'epochs': should be a list of texts"),

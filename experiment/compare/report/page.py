@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ FOLDER = Path(__file__).parent
 SCRIPTS = ("page.js", "pair.js", "charts.js")  # the last one starts
 POINTS_OF_ALL_CURVES = 400_000  # 8 bytes each in the page; what is over is thinned out, evenly
 MOST_POINTS, FEWEST_POINTS = 500, 20
+_NOT_DRAWN = re.compile(r"test_|sys\.cpu\.percent\.\d|sys\.ram\.total")  # single values, and each core
 
 
 def check_installed() -> None:
@@ -152,7 +154,7 @@ def _curves(of_runs: Sequence[Mapping[str, Curve]]) -> dict[str, Any]:
 
     A metric with one point an epoch in every run is drawn over epochs, others over steps.
     """
-    names = sorted({name for curves in of_runs for name in curves if not name.startswith("test_")})
+    names = sorted({name for curves in of_runs for name in curves if not _NOT_DRAWN.match(name)})
     share = POINTS_OF_ALL_CURVES // max(1, len(of_runs) * len(names))
     limit = max(FEWEST_POINTS, min(MOST_POINTS, share))
     found = {}

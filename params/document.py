@@ -1,4 +1,4 @@
-"""Write docs/parameters.md from the declarations in params/spec.py: ``python -m params.document``."""
+"""Write docs/parameters.md from the declarations in params/groups/: ``python -m params.document``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any, get_args
 
 from pydantic import BeforeValidator
 
-from params.spec import Params, condition, parameter_name
+from params.groups import Group, parameter_name
+from params.spec import GROUPS, Params, condition
 
 PAGE = Path(__file__).parent.parent / "docs" / "parameters.md"
 WIDTH = 118
 INTRODUCTION = """\
 # Parameters
 
-<!-- Written by `python -m params.document` from params/spec.py. Do not edit it by hand. -->
+<!-- Written by `python -m params.document` from params/groups/. Do not edit it by hand. -->
 
 A parameter changes the result of a run. It has one spelling everywhere: the flag `--batch-size`, the key
 `batch-size` in a TOML file and the column `batch-size` in Comet. `python train.py --help` lists all of them.
@@ -49,8 +50,13 @@ CPU; `off` is Keras' stock `fit`.
 
 
 def render() -> str:
-    """Return the whole page: an introduction, then a section for each parameter as declared."""
-    return "\n".join([INTRODUCTION, *(_section(field) for field in Params.model_fields)])
+    """Return the whole page: an introduction, then the groups, with a section for each parameter."""
+    return "\n".join([INTRODUCTION, *[_group(group) for group in GROUPS]])
+
+
+def _group(group: type[Group]) -> str:
+    sections = [_section(field) for field in group.model_fields]
+    return "\n".join([f"## {group.__name__}\n\n{group.__doc__}\n", *sections])
 
 
 def _section(field: str) -> str:
@@ -60,7 +66,7 @@ def _section(field: str) -> str:
     if when := condition(field):
         facts.append(f"applies with {when.text}")
     paragraphs = [textwrap.fill(f"{text}.", WIDTH) for text in (declared.description, "; ".join(facts))]
-    return f"## {parameter_name(field)}\n\n" + "\n\n".join(paragraphs) + "\n"
+    return f"### {parameter_name(field)}\n\n" + "\n\n".join(paragraphs) + "\n"
 
 
 def _toml(value: object) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from experiment.errors import UserError
 from experiment.system.parser import RUNS, Parser
+from params.groups import Group, parameter_name
 from params.load import NAMES
-from params.spec import SYNONYMS, Params, condition
+from params.spec import GROUPS, SYNONYMS, condition
 
 # What options are called elsewhere; those of parameters are declared with them.
 OPTION_SYNONYMS = {
@@ -43,7 +44,9 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     )
     _add_options(parser)
     _add_sweep_options(parser.add_argument_group("sweeps"))
-    _add_parameters(parser.add_argument_group("parameters (logged; also the names in TOML files)"))
+    for group in GROUPS:
+        title = f"parameters: {group.__name__.lower()}"
+        _add_parameters(parser.add_argument_group(title, group.__doc__), group)
     return parser
 
 
@@ -92,15 +95,17 @@ def _add_sweep_options(sweeps: argparse._ArgumentGroup) -> None:
     sweeps.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: this machine)")
 
 
-def _add_parameters(group: argparse._ArgumentGroup) -> None:
-    for name in NAMES:
-        field = Params.model_fields[name.replace("-", "_")]
-        when = condition(name.replace("-", "_"))
+def _add_parameters(arguments: argparse._ArgumentGroup, group: type[Group]) -> None:
+    for name, field in group.model_fields.items():
+        when = condition(name)
         help_text = (
             f"{field.description} (default: {_shown(field.default)}{f'; with {when.text}' if when else ''})"
         )
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}
-        group.add_argument(f"--{name}", dest=name, metavar=_metavar(field.annotation), help=help_text, **bare)
+        flag = parameter_name(name)
+        arguments.add_argument(
+            f"--{flag}", dest=flag, metavar=_metavar(field.annotation), help=help_text, **bare
+        )
 
 
 def check_together(options: argparse.Namespace) -> None:

@@ -21,6 +21,8 @@ from experiment.system import keras_settings
 from experiment.system.console import Console
 from experiment.system.secrets import REDACTED, redact
 from params.conditions import PICTURES
+from params.groups import parameter_name
+from params.groups.network import Network
 from params.load import without_effect
 from params.spec import Params
 
@@ -28,10 +30,7 @@ if TYPE_CHECKING:
     from experiment.training.models import ModelBuilder
 
 # Of a program's own model these are logged when it reads them: it may read some of the stock ones, or none.
-MODEL_PARAMETERS = (
-    *("model", "layer-1-size", "layer-2-size", "filters", "dropout"),
-    *("augment-flip", "augment-shift", "augment-rotation"),
-)
+MODEL_PARAMETERS = tuple(map(parameter_name, Network.model_fields))
 
 
 @dataclasses.dataclass(frozen=True)

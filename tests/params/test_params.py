@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from experiment.commands.train_options import build_parser
 from params.conditions import Synonyms
 from params.load import NAMES, check_params, load_params, read_params, write_params
-from params.spec import Params, parameter_name
+from params.spec import GROUPS, Params, parameter_name
 
 TUTORIAL = {
     "dropout": 0.25,
@@ -201,6 +202,16 @@ def test_synonyms_are_unambiguous_and_no_parameter():
     ]
     assert len(declared) == len(set(declared))
     assert not set(declared) & set(NAMES)
+
+
+def test_help_and_page_group_parameters_by_what_they_set():
+    titles = [f"parameters: {name}:" for name in ("data", "network", "training", "result")]
+    text = build_parser("").format_help()
+    assert sorted(titles, key=text.index) == titles
+    names = [f"--{name} " for group in GROUPS for name in map(parameter_name, group.model_fields)]
+    listed = text[text.index(titles[0]) :]
+    assert sorted(names, key=listed.index) == names
+    assert [parameter_name(name) for group in GROUPS for name in group.model_fields] == list(NAMES)
 
 
 def test_every_parameter_is_described():

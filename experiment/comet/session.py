@@ -83,7 +83,13 @@ def new_key() -> str:
 
 
 def start_experiment(
-    mode: str, key: str, where: Destination, segment: Path, notify: Callable[[str], None]
+    mode: str,
+    key: str,
+    where: Destination,
+    segment: Path,
+    notify: Callable[[str], None],
+    *,
+    again: bool = False,
 ) -> Tracker:
     """Start the experiment ``key``; where Comet can't be reached the run goes on offline, after a notice.
 
@@ -93,23 +99,29 @@ def start_experiment(
         where: its place and name in Comet.
         segment: the folder for this process's journal and archive, ``runs/KEY/comet/segments/N``.
         notify: called with one sentence for each thing that the user should know.
+        again: go on with it: online, Comet has the run.
     """
     _hear_warnings(notify)
     if mode == ONLINE:
         try:
-            return Tracker(_start_online(key, where, segment), ONLINE, notify)
+            return Tracker(_start_online(key, where, segment, again), ONLINE, notify, replaces=again)
         except ConnectionError as error:
-            later = command_on(segment.parents[2], "experiment", "upload")
-            notify(f"tracking offline: {error}; send the run later: {later}")
+            tell_offline(segment.parents[2], str(error), notify)
             mode = OFFLINE
     experiment = _start(key, where, segment, online=False, disabled=mode == DISABLED)
     if mode == OFFLINE:
         # The streamer otherwise sleeps a second in end(); a test pins these private names.
         experiment.streamer.queue_timeout = experiment.streamer._wait_for_finish_sleep_interval = 0.05
-    return Tracker(experiment, mode, notify)
+    return Tracker(experiment, mode, notify, replaces=again)
 
 
-def _start_online(key: str, where: Destination, segment: Path) -> Any:
+def tell_offline(directory: Path, reason: str, notify: Callable[[str], None]) -> None:
+    """Tell why a run that was to be tracked online is not, and how to send it."""
+    later = command_on(directory, "experiment", "upload")
+    notify(f"tracking offline: {reason}; send the run later: {later}")
+
+
+def _start_online(key: str, where: Destination, segment: Path, again: bool) -> Any:
     """Start online.
 
     Raises:
@@ -126,7 +138,9 @@ def _start_online(key: str, where: Destination, segment: Path) -> Any:
     folder.mkdir()
     try:
         # On a thread: the SDK's own time limits add up to half a minute.
-        started = within(HANDSHAKE_SECONDS, lambda: _start(key, where, folder, online=True, disabled=False))
+        started = within(
+            HANDSHAKE_SECONDS, lambda: _start(key, where, folder, online=True, disabled=False, again=again)
+        )
     except DeadlinePassed:
         comet_ml.config.set_global_experiment(None)  # or the next start would wait for this one to end
         raise ConnectionError(silence) from None
@@ -141,12 +155,15 @@ def _start_online(key: str, where: Destination, segment: Path) -> Any:
     return started
 
 
-def _start(key: str, where: Destination, segment: Path, *, online: bool, disabled: bool) -> Any:
+def _start(
+    key: str, where: Destination, segment: Path, *, online: bool, disabled: bool, again: bool = False
+) -> Any:
     comet_ml = import_comet()
     config = comet_ml.ExperimentConfig(
         disabled=disabled,
-        name=where.name,
-        tags=list(where.tags),
+        # Of a run that Comet has, name and tags may have been changed there since.
+        name=None if again else where.name,
+        tags=None if again else list(where.tags),
         offline_directory=str(segment),
         # The run logs all of it itself, complete and redacted; what the SDK adds costs a second at the end.
         log_code=False,
@@ -166,7 +183,7 @@ def _start(key: str, where: Destination, segment: Path, *, online: bool, disable
             workspace=where.workspace,
             project_name=where.project,
             # Never "get_or_create", which would mix two runs if a key were used twice.
-            mode="create",
+            mode="get" if again else "create",
             online=online,
             experiment_config=config,
         )

@@ -38,12 +38,16 @@ class Tracker:
         experiment: the SDK's.
         mode: online, offline or disabled.
         notify: called with one sentence for each thing that the user should know.
+        replaces: whether a file takes the place of one of its name, as a resumed run logs some again.
     """
 
-    def __init__(self, experiment: Any, mode: str, notify: Callable[[str], None]) -> None:
+    def __init__(
+        self, experiment: Any, mode: str, notify: Callable[[str], None], *, replaces: bool = False
+    ) -> None:
         self.experiment = experiment
         self.mode = mode
         self.notify = notify
+        self.replaces = replaces
 
     @property
     def url(self) -> str | None:
@@ -56,7 +60,8 @@ class Tracker:
         Raises:
             Exception: the SDK's own: it was not logged.
         """
-        return self.experiment.get_parameter(name)
+        # By the SDK's rule for new experiments: one that is gone on with would ask the server, and get texts.
+        return import_comet().CometExperiment.get_parameter(self.experiment, name)
 
     @contextlib.contextmanager
     def test(self) -> Iterator[None]:
@@ -116,22 +121,22 @@ class Tracker:
     @_guarded
     def log_asset(self, path: str, *, file_name: str, step: int | None = None) -> None:
         """Log a file, called so in Comet."""
-        self.experiment.log_asset(path, file_name=file_name, step=step)
+        self.experiment.log_asset(path, file_name=file_name, step=step, overwrite=self.replaces)
 
     @_guarded
     def log_asset_data(self, data: str, name: str, *, step: int | None = None) -> None:
         """Log a text as a file, called so in Comet."""
-        self.experiment.log_asset_data(data, name=name, step=step)
+        self.experiment.log_asset_data(data, name=name, step=step, overwrite=self.replaces)
 
     @_guarded
     def log_code(self, *, file_name: str, code_name: str) -> None:
         """Log a file of code, called so in Comet."""
-        self.experiment.log_code(file_name=file_name, code_name=code_name)
+        self.experiment.log_code(file_name=file_name, code_name=code_name, overwrite=self.replaces)
 
     @_guarded
     def log_image(self, path: str, *, name: str) -> None:
         """Log a picture's file."""
-        self.experiment.log_image(path, name=name)
+        self.experiment.log_image(path, name=name, overwrite=self.replaces)
 
     @_guarded
     def log_histogram_3d(self, values: Any, *, name: str, step: int) -> None:
@@ -169,12 +174,13 @@ class Tracker:
             max_categories=max_categories,
             max_examples_per_cell=max_examples_per_cell,
             title=title,
+            overwrite=self.replaces,
         )
 
     @_guarded
     def log_model(self, name: str, path: str, *, file_name: str) -> None:
         """Log a file of a saved model."""
-        self.experiment.log_model(name, path, file_name=file_name)
+        self.experiment.log_model(name, path, file_name=file_name, overwrite=self.replaces)
 
     @_guarded
     def register_model(self, name: str, *, registry_name: str) -> None:

@@ -77,10 +77,10 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
             f"run {short(directory.key)} cannot go on from here: a program gave it its own model or arrays; "
             "there, train_and_evaluate(…, resume=RunDirectory(Path(…))) goes on"
         )
-    mode = "disabled" if record.mode == "disabled" else "offline"
-    if options.mode not in ("auto", mode):
+    modes = ("auto", "disabled") if record.mode == "disabled" else ("auto", "online", "offline")
+    if options.mode not in modes:
         raise UserError(
-            f"--mode {options.mode}: this run goes on {mode}; upload sends later what Comet lacks"
+            f"--mode {options.mode}: this run began {record.mode}; it goes on with {' or '.join(modes)}"
         )
     try:
         params = check_params({**record.params, "dataset": record.run["dataset"]["source"]})
@@ -172,12 +172,8 @@ def _train(
     from experiment.run import train_and_evaluate
     from experiment.run.lifecycle import Interrupted, RunFailed
     from experiment.run.summary import closing_lines, summary
-    from experiment.store.find import waiting_runs
 
     run_options = _run_options(options)
-    if waiting := waiting_runs(run_options.runs):
-        recover = command_in(run_options.runs, "experiment", "recover", "--all")
-        print(f"{counted(len(waiting), 'killed run waits', 'killed runs wait')}: {recover}", file=sys.stderr)
 
     def interrupt(number: int) -> None:
         raise Interrupted(number)
@@ -190,6 +186,7 @@ def _train(
         return 128 + interruption.signal_number
     except RunFailed as failure:
         return _tell_failure(failure)
+    _tell_waiting(run_options.runs)
     facts = summary(finished)
     rerun = facts.get("rerun")
     if not options.quiet:
@@ -198,6 +195,15 @@ def _train(
     if options.json:
         streams.print_json(facts)
     return 1 if rerun and rerun["verdict"] == verdict.DIFFERENT else 0
+
+
+def _tell_waiting(runs: Path) -> None:
+    """Say which runs of a folder were killed: after a run, whose first line is its own address."""
+    from experiment.store.find import waiting_runs
+
+    if waiting := waiting_runs(runs):
+        recover = command_in(runs, "experiment", "recover", "--all")
+        print(f"{counted(len(waiting), 'killed run waits', 'killed runs wait')}: {recover}", file=sys.stderr)
 
 
 def _run_options(options: argparse.Namespace) -> Options:

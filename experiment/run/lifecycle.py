@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from experiment.comet import session, settings, upload
+from experiment.comet import continuation, session, settings, upload
 from experiment.comet.tracker import Tracker
 from experiment.errors import UserError
 from experiment.run.system_log import SystemLog
@@ -140,11 +140,15 @@ def _open(
     now = {"status": RUNNING, "ended": None, "error": None, "process": process_identity()}
     # Before the experiment starts: a kill in between leaves a run that `list` shows and `recover` mends.
     directory.update_run(**({} if again else new), **now)
-    tracker = session.start_experiment(mode, directory.key, where, directory.new_segment(), console.notice)
-    if not again:
+    if again:
+        tracker = continuation.go_on(mode, directory, where, console.notice)
+    else:
+        segment = directory.new_segment()
+        tracker = session.start_experiment(mode, directory.key, where, segment, console.notice)
+    if not again or tracker.url:
         # Not what was asked for: a server that cannot be reached makes a run offline.
         directory.update_run(mode=tracker.mode, url=tracker.url)
-    console.say(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
+    console.address(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
     return tracker
 
 

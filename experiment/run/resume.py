@@ -48,12 +48,14 @@ def check_resumable(
             notify(f"{part} differs from when run {name} began: results may differ from an unbroken run's")
 
 
-def destination_of(directory: RunDirectory) -> tuple[str, session.Destination]:
+def destination_of(directory: RunDirectory, mode: str) -> tuple[str, session.Destination]:
     """Return how a run that is gone on with is tracked, and its place and name in Comet: those that it has.
 
-    It goes on offline, as the server refuses a second start under the same key; ``upload`` sends afterwards
-    what the server lacks.
+    A run is tracked or not, as it began; ``mode`` says whether one that is may go on online.
     """
     run = read_json(directory.run_file)
-    mode = session.DISABLED if run["mode"] == session.DISABLED else session.OFFLINE
+    if run["mode"] == session.DISABLED:
+        mode = session.DISABLED
+    elif mode == session.DISABLED:
+        mode = session.OFFLINE
     return mode, session.Destination(run["workspace"], run["project"], run["name"], run["tags"])

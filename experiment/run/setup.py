@@ -110,7 +110,7 @@ def describe(
     # The last step: up to here anything may be refused, and nothing was written.
     directory.create()
     if resume:
-        mode, where = destination_of(directory)
+        mode, where = destination_of(directory, mode)
     if REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
         console.notice("the command line holds what looks like a secret; it is left out of all records")
     optional = MODEL_PARAMETERS if build_model else ()

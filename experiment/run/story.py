@@ -70,8 +70,9 @@ def train_and_evaluate(
     options, purpose = options or Options(), purpose or OwnSake()
     console = Console(options.quiet, (api_key(),), options.on_notice)
     check_early(params, options)
-    opened = open_data(params, dataset, console)
-    setup = describe(params, opened, build_model, options, purpose, resume, console)
+    with console.address_first():
+        opened = open_data(params, dataset, console)
+        setup = describe(params, opened, build_model, options, purpose, resume, console)
     directory, where = setup.directory, setup.destination
     every = options.system_metrics_every
     with recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every) as tracker:

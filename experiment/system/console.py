@@ -60,6 +60,7 @@ class Console:
         self._secrets = secrets
         self._progress: Any = None
         self._task: Any = None
+        self._held: list[str] | None = None
         self.notices: list[str] = []
 
     def notice(self, text: str) -> None:
@@ -78,6 +79,28 @@ class Console:
         """Say what a user may want to know."""
         if not self._quiet:
             self._line(redact(text, self._secrets))
+
+    @contextlib.contextmanager
+    def address_first(self) -> Iterator[None]:
+        """Keep lines back until ``address`` is said; where that is not reached for an error, tell them then."""
+        self._held = []
+        try:
+            yield
+        except BaseException:
+            self._tell_held()
+            raise
+
+    def address(self, text: str) -> None:
+        """Say where a run can be looked at, and then what was kept back."""
+        held, self._held = self._held, None
+        self.say(text)
+        self._held = held
+        self._tell_held()
+
+    def _tell_held(self) -> None:
+        held, self._held = self._held, None
+        for line in held or ():
+            self._line(line)
 
     def start(self, epochs: int, done: int) -> None:
         """Begin to show epochs, of which some may be done already."""
@@ -128,7 +151,9 @@ class Console:
             self._progress = None
 
     def _line(self, text: str) -> None:
-        if self._progress:
+        if self._held is not None:
+            self._held.append(text)
+        elif self._progress:
             self._progress.console.print(text, markup=False, highlight=False)
         else:
             streams.tell(text)

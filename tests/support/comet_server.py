@@ -239,6 +239,9 @@ def _asset(
         for part in message.iter_parts()
         if part.get_param("name", header="content-disposition") == "file"
     ]
+    if query.get("overwrite", "").lower() == "true":
+        named = {name: query.get(name) for name in ("type", "fileName", "figName")}
+        run.assets = [each for each in run.assets if {name: each.get(name) for name in named} != named]
     run.assets.append(query | {"content": files[0]})
     return 200, {"assetId": query.get("assetId") or query.get("imageId")}
 

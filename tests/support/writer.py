@@ -1,6 +1,8 @@
 """A run without TensorFlow: all that a training process tells run directory and tracker, in little time.
 
-python -m tests.support.writer RUNS MODE EPOCHS SECONDS_AN_EPOCH
+python -m tests.support.writer RUNS MODE EPOCHS SECONDS_AN_EPOCH [KEY]
+
+With a key, that run is gone on with: a run of an epoch that was not finished logs that epoch again.
 """
 
 import dataclasses
@@ -27,9 +29,9 @@ def say(what: str) -> None:
     print(json.dumps({"what": what, "at": time.monotonic()}), flush=True)
 
 
-def write(runs: Path, mode: str, epochs: int, seconds: float) -> None:
-    """Write a run of epochs that take so many seconds each."""
-    directory = RunDirectory(runs / session.new_key())
+def write(runs: Path, mode: str, epochs: int, seconds: float, key: str | None = None) -> None:
+    """Write a run of epochs that take so many seconds each, or go on with one."""
+    directory = RunDirectory(runs / (key or session.new_key()))
     directory.create()
     where = session.destination("a writer", ["tag"], None, None)
     say("starting")
@@ -63,7 +65,7 @@ if __name__ == "__main__":
 
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        write(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+        write(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), *sys.argv[5:])
     except Interrupted:
         leave(143)
     leave(0)

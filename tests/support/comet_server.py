@@ -10,6 +10,7 @@ import email
 import email.policy
 import gzip
 import json
+import sys
 import threading
 import time
 import urllib.parse
@@ -94,6 +95,10 @@ class CometServer:
         self._http.daemon_threads = True
 
     def __enter__(self) -> CometServer:
+        if (
+            "comet_ml.api" in sys.modules
+        ):  # the SDK keeps a client a key, and with it another server's address
+            sys.modules["comet_ml.api"].get_instance.cache_clear()
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
         return self
 

@@ -82,7 +82,7 @@ class Console:
 
     @contextlib.contextmanager
     def address_first(self) -> Iterator[None]:
-        """Keep lines back until ``address`` is said; where that is not reached for an error, tell them then."""
+        """Keep lines back until ``address`` is said; tell them where an error comes first."""
         self._held = []
         try:
             yield

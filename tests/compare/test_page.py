@@ -57,11 +57,37 @@ def written(tmp_path_factory) -> Path:
     return write(folder / "runs", folder / "report.html")
 
 
+# What a page is like when it was just opened: opening one for each test would take a second of each.
+AS_OPENED = """() => {
+    window.location.hash = "";
+    for (const [name, value] of [["filter", ""], ["smoothing", "0"]]) byId(name).value = value;
+    document.querySelectorAll("details.menu").forEach((menu) => { menu.open = false; });
+    document.querySelectorAll(".normalised, #log").forEach((box) => { box.checked = false; });
+    byId("by-group").checked = true;
+    Object.assign(state, { sort: null, ascending: true, metrics: null, normalised: false });
+    state.shown = new Set(everyRun());
+    state.columns.clear();
+    choosePair();
+    settle();
+    drawTable();
+    drawn.forEach(redraw);
+    window.scrollTo(0, 0);
+}"""
+
+
+@pytest.fixture(scope="module")
+def tab(browser, written):
+    """The report, opened without a network; whatever the page complains of or asks for fails a test."""
+    with opened(browser, written) as opened_tab:
+        see(opened_tab, "curve-grid")
+        yield opened_tab
+
+
 @pytest.fixture
-def page(browser, written):
-    """The report, opened without a network; whatever the page complains of or asks for fails the test."""
-    with opened(browser, written) as tab:
-        yield tab
+def page(tab):
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.evaluate(AS_OPENED)
+    return tab
 
 
 @contextlib.contextmanager
@@ -98,7 +124,7 @@ def mixed(browser, tmp_path_factory):
 def see(page, chart):
     """Scroll to a chart's section and wait until it is drawn."""
     page.locator(f"section:has(#{chart}) h2").scroll_into_view_if_needed()
-    page.wait_for_selector(f"#{chart} .main-svg")
+    page.wait_for_selector(f"#{chart} .main-svg, #{chart}.main-svg")
 
 
 def names_shown(page) -> list[str]:
@@ -108,7 +134,7 @@ def names_shown(page) -> list[str]:
 def test_every_chart_is_drawn(page):
     for chart in (
         "group-chart",
-        "curve-chart",
+        "curve-grid",
         "confusion-a",
         "confusion-d",
         "parallel-chart",
@@ -116,7 +142,7 @@ def test_every_chart_is_drawn(page):
     ):
         see(page, chart)
     assert page.locator("#confusion-a .heatmaplayer image").count() == 1
-    assert page.locator("#curve-chart .scatterlayer .trace").count() >= 2
+    assert page.locator("#curve-grid .scatterlayer .trace").count() >= 4
 
 
 def test_what_users_typed_is_text_everywhere(page):
@@ -126,30 +152,76 @@ def test_what_users_typed_is_text_everywhere(page):
     assert EVIL in names_shown(page)
     assert EVIL in page.locator("#run-table tbody").inner_text()
     assert page.locator("main img, main script").count() == 0
-    assert EVIL in " ".join(page.locator("#curve-chart .legendtext").all_text_contents())
+    assert EVIL in page.locator("#curve-legend").inner_text()
+    assert page.locator("#curve-grid img, #curve-legend img").count() == 0
     assert "<b>owl</b>" in page.locator("#scores").inner_text()
 
 
-def test_the_metric_chooser_and_the_smoothing_change_the_chart(page):
-    see(page, "curve-chart")
-    assert page.locator("#curve-chart .ytitle").text_content() == "val_accuracy"
-    page.select_option("#curve-metric", "batch_loss")
-    assert page.locator("#curve-chart .ytitle").text_content() == "batch_loss"
-    assert page.locator("#curve-chart .xtitle").text_content() == "step"
-    before = page.locator("#curve-chart .scatterlayer .js-line").last.get_attribute("d")
+def titles(page) -> list[str]:
+    return page.locator("#curve-grid .gtitle").all_text_contents()
+
+
+def test_metrics_are_drawn_side_by_side_as_they_are_chosen(page):
+    see(page, "curve-grid")
+    assert titles(page) == ["val_accuracy", "val_loss"]
+    page.click("#curves .menu summary")
+    page.locator("#metric-chooser label", has_text="batch_loss").click()
+    assert titles(page) == ["val_accuracy", "val_loss", "batch_loss"]
+    assert page.locator("#curve-grid .xtitle").all_text_contents() == ["epoch", "epoch", "step"]
+    page.keyboard.press("Escape")
+    assert not page.locator("#metric-chooser").is_visible()
+
+
+def test_the_cursor_in_one_chart_is_shown_in_the_others(page):
+    see(page, "curve-grid")
+    first, second = page.locator("#curve-grid .chart").all()[:2]
+    box = first.bounding_box()
+    for step in range(2):
+        page.mouse.move(box["x"] + 250 + step, box["y"] + 120)
+    page.wait_for_selector("#curve-grid .chart:nth-child(2) .hoverlayer .legend")
+    seen = [chart.locator(".hoverlayer .legendtitletext").text_content() for chart in (first, second)]
+    assert seen[0] == seen[1]
+    assert int(seen[0]) in (1, 2, 3)
+
+
+def test_smoothing_changes_the_chart(page):
+    see(page, "curve-grid")
+    line = page.locator("#curve-grid .scatterlayer .js-line").last
+    before = line.get_attribute("d")
     page.locator("#smoothing").focus()
     page.keyboard.press("End")
-    assert page.locator("#curve-chart .scatterlayer .js-line").last.get_attribute("d") != before
+    assert line.get_attribute("d") != before
+
+
+@pytest.mark.parametrize(("last", "step"), [(1, 1), (3, 1), (24, 5), (400, 50)])
+def test_epochs_are_whole_numbers(page, last, step):
+    axis = page.evaluate(f"epochAxis([{{ x: [1, {last}] }}])")
+    assert (axis["dtick"], axis["tickformat"]) == (step, "d")
+    see(page, "curve-grid")
+    assert page.locator("#curve-grid .xtick text").all_text_contents() == ["1", "2", "3"] * 2
 
 
 def test_the_table_sorts_by_mouse_and_by_keyboard(page):
     heading = page.locator("#run-table th button", has_text="test_accuracy")
     heading.click()
-    assert page.locator("#run-table th[aria-sort=ascending]").inner_text() == "test_accuracy"
-    assert names_shown(page)[:2] == [EVIL, "名 & <b>"]
-    page.keyboard.press("Enter")
-    assert page.locator("#run-table th[aria-sort=descending]").count() == 1
+    assert page.locator("#run-table th[aria-sort=descending]").inner_text() == "test_accuracy"
     assert names_shown(page)[0] == "width 64 seed 4"
+    page.keyboard.press("Enter")
+    assert page.locator("#run-table th[aria-sort=ascending]").count() == 1
+    assert names_shown(page)[:2] == [EVIL, "名 & <b>"]
+
+
+def test_columns_are_chosen(page):
+    heads = page.locator("#run-table thead th")
+    before = heads.all_inner_texts()
+    assert "status" not in before
+    assert "validation" not in before
+    page.click("#runs .menu summary")
+    for name in ("status", "validation", "seconds"):
+        page.locator("#column-chooser label", has_text=name).first.click()
+    after = heads.all_inner_texts()
+    assert set(after) - set(before) == {"status", "validation"}
+    assert set(before) - set(after) == {"seconds"}
 
 
 def test_the_filter_leaves_what_matches(page):
@@ -161,11 +233,12 @@ def test_the_filter_leaves_what_matches(page):
 
 
 def test_a_run_that_is_unticked_is_no_longer_drawn(page):
-    see(page, "curve-chart")
+    see(page, "curve-grid")
     page.locator("#by-group").uncheck()
-    before = page.locator("#curve-chart .scatterlayer .trace").count()
+    lines = page.locator("#curve-grid .chart:first-child .scatterlayer .js-line")
+    before = lines.count()
     page.locator("#run-table tbody input").first.uncheck()
-    assert page.locator("#curve-chart .scatterlayer .trace").count() == before - 1
+    assert lines.count() == before - 1
 
 
 def test_two_runs_are_compared_example_by_example(page):
@@ -178,6 +251,38 @@ def test_two_runs_are_compared_example_by_example(page):
     assert page.locator("#only-a .mistake").count() == 1
     row = page.locator("#scores tbody tr").first.locator("td").all_inner_texts()
     assert row[:2] == ["cat", str(int((LABELS == 0).sum()))]
+
+
+def test_a_cell_of_a_matrix_shows_the_examples_behind_it(page):
+    see(page, "confusion-a")
+    page.locator("#often-b button", has_text="cat → dog").click()
+    title = page.locator("#cell-pair h4").inner_text()
+    assert title == "B: true cat, predicted dog: 1 example"
+    assert page.locator("#cell-pair .mistake").all_inner_texts() == ["example 4\n70\u00a0% sure"]
+
+
+def test_a_matrix_is_shown_as_shares_of_the_true_class(page):
+    see(page, "confusion-a")
+    page.locator("#pair .normalised").check()
+    drawn = page.locator("#confusion-b .heatmap-label text").all_text_contents()
+    assert {"98", "2.0", "100"} == set(drawn)
+
+
+def test_a_run_has_a_page_of_its_own(page):
+    page.locator("#run-table a", has_text="width 32 seed 3").click()
+    assert page.locator("#one h2").inner_text().startswith("width 32 seed 3")
+    assert not page.locator("#runs").is_visible()
+    assert "0.9060\ntest_accuracy" in page.locator("#one .tiles").inner_text()
+    assert "layer-1-size\n32" in page.locator("#one-details").inner_text()
+    page.wait_for_selector("#one-curves .main-svg")
+    assert page.locator("#one-curves .gtitle").all_text_contents() == [
+        "batch_loss",
+        "val_accuracy",
+        "val_loss",
+    ]
+    page.click(".back a")
+    assert page.locator("#runs").is_visible()
+    assert not page.locator("#one").is_visible()
 
 
 def matrix_of(predicted) -> np.ndarray:
@@ -240,19 +345,24 @@ def test_answers_are_a_block_a_test_set_and_what_cannot_be_said_is_folded(mixed)
 
 def test_what_was_never_scrolled_to_is_printed_too(page):
     page.pdf()
-    for chart in ("curve-chart", "confusion-d", "parallel-chart", "importance-chart"):
+    for chart in ("curve-grid", "confusion-d", "parallel-chart", "importance-chart"):
         assert page.locator(f"#{chart} .main-svg").count()
+    page.evaluate("state.paper = true; drawTable()")
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 1000, "height": 700})
     assert page.evaluate("document.querySelector('#runs .scroll').scrollWidth") <= 1000
+    page.evaluate("state.paper = false; drawTable()")
+    page.emulate_media(media="screen")
 
 
 def test_the_page_opens_on_the_curves_of_the_metric_that_it_ranks_by(browser, tmp_path):
     make_run(tmp_path / "runs", "a")
+    make_run(tmp_path / "runs", "b")
     path = tmp_path / "loss.html"
     report.write_report(compare_runs(read_runs(tmp_path / "runs")[0], metric="val_loss"), path)
     with opened(browser, path) as tab:
-        assert tab.locator("#curve-metric").input_value() == "val_loss"
+        see(tab, "curve-grid")
+        assert titles(tab)[0] == "val_loss"
 
 
 def test_light_and_dark_are_a_button_apart(page):
@@ -260,12 +370,15 @@ def test_light_and_dark_are_a_button_apart(page):
     light = page.evaluate(shade)
     page.click("#theme")
     assert page.evaluate(shade) != light
+    page.click("#theme")
+    assert page.evaluate(shade) == light
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_is_wider_than_the_window(page, width):
     page.set_viewport_size({"width": width, "height": 800})
     see(page, "parallel-chart")
+    page.wait_for_timeout(500)  # charts follow the window a moment later
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from experiment import not_installed
 
 try:
-    from experiment.commands import comet, compare, list_show, mistakes, models
+    from experiment.commands import comet, compare, list_runs, mistakes, models, show
     from experiment.errors import UserError
     from experiment.system import streams
-    from experiment.system.parser import RUNS, Parser, end
+    from experiment.system.parser import RUNS, Parser, end, with_signs
 except ModuleNotFoundError as error:
     sys.exit(f"python -m experiment: {not_installed(error)}")
 
@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subparser.add_argument("--json", action="store_true", help="print JSON")
         command.add_arguments(subparser)
         subparser.set_defaults(run_command=command.run)
-    options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(with_signs(given, "--sort"))
     try:
         return options.run_command(options)
     except UserError as error:
@@ -46,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 COMMANDS = {
-    "list": Command("list runs, newest first", list_show.list_arguments, list_show.list_command),
-    "show": Command("show one run whole", list_show.show_arguments, list_show.show_command),
+    "list": Command("list runs: which, in which order, as what", list_runs.add_arguments, list_runs.run),
+    "show": Command("show one run", show.add_arguments, show.run),
     "compare": Command(
         "compare runs: what differs, groups of seeds, verdicts, one HTML file",
         *(compare.add_arguments, compare.run),

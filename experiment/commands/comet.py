@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from experiment.commands.choice import add_where, no_match, read_all
 from experiment.errors import UserError
 from experiment.store.directory import RunDirectory
 from experiment.store.files import DamagedFile
 from experiment.store.find import Runs, list_runs
 from experiment.store.record import RUNNING, read_run
+from experiment.store.selection import matching
 from experiment.system import streams
 from experiment.system.environment import read_environment
 from experiment.system.names import short
@@ -26,6 +29,7 @@ def runs_or_all(parser: argparse.ArgumentParser) -> None:
 def upload_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``upload``."""
     runs_or_all(parser)
+    add_where(parser)
     parser.add_argument("--workspace", help="instead of the run's own")
     parser.add_argument("--project", help="instead of the run's own")
 
@@ -57,7 +61,10 @@ def upload_command(options: argparse.Namespace) -> int:
     from experiment.comet import upload
 
     ledgers = []
-    chosen, problems = _chosen(options, _needs_upload)
+    if options.where is not None:
+        chosen, problems = _matching(options)
+    else:
+        chosen, problems = _chosen(options, _needs_upload)
     for directory in chosen:
         try:
             ledger = upload.upload(
@@ -99,6 +106,20 @@ def _chosen(
         except UserError as error:
             problems += _leave_out(error, options)
     return chosen, problems
+
+
+def _matching(options: argparse.Namespace) -> tuple[list[RunDirectory], list[str]]:
+    """Return the runs that ``--where`` means and need an upload, and a sentence about each unreadable."""
+    if options.run or options.all:
+        raise UserError("name runs, give --all, or say which by --where: one of them")
+    problems: list[str] = []
+    records = matching(read_all(options, problems.append), options.where)
+    if not records:
+        raise UserError(no_match(options))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    found = [RunDirectory(Path(record.source)) for record in records]
+    return [each for each in found if not each.is_alive() and _needs_upload(each)], problems
 
 
 def _leave_out(error: ValueError, options: argparse.Namespace) -> list[str]:

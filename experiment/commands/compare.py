@@ -8,10 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiment.commands.choice import add_where, no_match, read_all
 from experiment.errors import UserError
 from experiment.store.files import DamagedFile
-from experiment.store.find import Runs, read_runs
+from experiment.store.find import Runs
 from experiment.store.record import RunRecord
+from experiment.store.selection import matching
 from experiment.system import streams
 from experiment.system.environment import read_environment
 from experiment.system.names import short, some
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="key, its beginning, name, run directory or Comet archive (default: all there are)",
     )
+    add_where(parser)
     parser.add_argument(
         "--online", metavar="WORKSPACE/PROJECT", help="read runs that are not here from Comet"
     )
@@ -50,6 +53,10 @@ def run(options: argparse.Namespace) -> int:
         report.check_installed()
     runs = Runs(options.runs)
     records = _load(options.run, options, runs)
+    if options.where is not None and records:
+        records = matching(records, options.where)
+        if not records:
+            raise UserError(no_match(options))
     baseline = _load([options.baseline], options, runs)[0] if options.baseline else None
     comparison = compare.compare_runs(
         records, metric=options.metric, baseline=baseline, all_params=options.all_params
@@ -73,10 +80,7 @@ def _load(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list
         return _load_with_online(names, options, runs)
     if names:
         return [runs.read(name) for name in names]
-    records, problems = read_runs(options.runs)
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return records
+    return read_all(options)
 
 
 def _load_with_online(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list[RunRecord]:

@@ -7,11 +7,12 @@ import os
 import sys
 from pathlib import Path
 
+from experiment.commands.choice import add_where, chosen
 from experiment.errors import UserError
 from experiment.store.find import find_run
 from experiment.system import keras_settings, streams
 from experiment.system.console import Console
-from experiment.system.names import counted, printable
+from experiment.system.names import counted, printable, short
 
 # The parameters that say how pictures and tables of labels are read.
 INSPECTED = ("image-size", "channels", "file-column", "label-column", "split-column", "group-column")
@@ -104,23 +105,33 @@ def predict_command(options: argparse.Namespace) -> int:
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``export``."""
-    parser.add_argument("run", metavar="RUN", help="key, its beginning, name, or directory")
+    parser.add_argument("run", nargs="*", metavar="RUN", help="key, its beginning, name, or directory")
+    add_where(parser)
     parser.add_argument("--to", required=True, choices=("savedmodel", "onnx", "tflite"))
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: export/ and the key's start")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: export/KEY; of several runs, DIR/KEY"
+    )
 
 
 def export_command(options: argparse.Namespace) -> int:
-    """Export the saved model of a run, checked against Keras."""
+    """Export saved models of runs, checked against Keras; one that fails does not stop the others."""
     from experiment.deploy import agreement, export
 
     keras_settings.check()
-    try:
-        figures = export.export(find_run(options.runs, options.run), options.to, options.out)
-    except export.ExportFailed as failure:
-        print(f"python -m experiment: {failure}", file=sys.stderr)
-        return 1
-    if options.json:
-        streams.print_json(figures)
-    else:
-        print(agreement.export_text(figures))
-    return 0
+    directories = chosen(options)
+    exported, alone = [], len(directories) == 1
+    for directory in directories:
+        out = options.out if alone or options.out is None else options.out / short(directory.key)
+        try:
+            figures = export.export(directory, options.to, out)
+        except (export.ExportFailed, UserError) as failure:
+            if alone and isinstance(failure, UserError):
+                raise
+            print(f"python -m experiment: {failure}", file=sys.stderr)
+            continue
+        exported.append(figures)
+        if not options.json:
+            print(agreement.export_text(figures))
+    if options.json and exported:
+        streams.print_json(exported[0] if alone else exported)
+    return 0 if len(exported) == len(directories) else 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,9 @@ from experiment.compare.directions import lower_is_better
 from experiment.compare.groups import test_set_of, value_of
 from experiment.errors import UserError
 from experiment.store.files import plain_json
+from experiment.system.csv_table import write_rows
 from experiment.system.names import short
-from experiment.system.text_table import format_table
+from experiment.system.text_table import format_table, number_text
 
 SIDE_BY_SIDE = 6  # that many runs at most are columns; more are rows
 _COLUMNS = ("key", "name", "status", "mode", "epochs", "source", "epoch_s", "process_s")
@@ -110,13 +110,9 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     Raises:
         UserError: it cannot be written there.
     """
-    rows = as_rows(comparison)
-    names = list(dict.fromkeys(name for row in rows for name in row))
     try:
         with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(map(_cell, names))
-            writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+            write_rows(file, as_rows(comparison))
     except OSError as error:
         raise UserError(f"--csv '{path}' cannot be written: {error.strerror}") from None
 
@@ -167,21 +163,9 @@ def _run_lines(comparison: Comparison) -> list[list[str]]:
         cells = [short(row["key"]), row["name"], row["status"]]
         values = [row[parameter_column(name)] for name in comparison.parameters]
         cells += ["" if value is None else str(value) for value in values]
-        cells += [_number(row["epochs"]), _number(row.get("best epoch"))]
+        cells += [number_text(row["epochs"]), number_text(row.get("best epoch"))]
         names = [f"{place} {name}" for name in _AT_AN_EPOCH for place in ("best", "last")]
-        cells += [_number(row.get(name)) for name in (*names, *_OF_THE_TEST, *extra)]
-        cells.append("baseline" if place == comparison.baseline else _number(row[delta], sign="+"))
+        cells += [number_text(row.get(name)) for name in (*names, *_OF_THE_TEST, *extra)]
+        cells.append("baseline" if place == comparison.baseline else number_text(row[delta], sign="+"))
         lines.append(cells)
     return lines
-
-
-def _number(value: Any, sign: str = "") -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:{sign}.4g}" if abs(value) >= 1 or abs(value) < 0.001 else f"{value:{sign}.4f}"
-    return f"{value:{sign}g}" if isinstance(value, float) else str(value)
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")) else value

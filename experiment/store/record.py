@@ -17,7 +17,7 @@ from experiment.store.files import DamagedFile, Number, Scalar, Schema, Seconds,
 from experiment.store.journal import Point
 from experiment.store.predictions import Predictions
 
-RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
+STATUSES = RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 DIRECTORY, ARCHIVE, COMET = "run directory", "archive", "Comet"
 # Comet's rule for experiment keys.
 KEY = re.compile(r"[A-Za-z0-9]{32,50}")

@@ -7,7 +7,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -69,6 +69,17 @@ def _runs_flag(runs: Path) -> list[str]:
     return ["--runs", str(Path(runs).absolute()) if below.startswith("..") else below]
 
 
+def with_signs(arguments: Sequence[str], flag: str) -> list[str]:
+    """Return arguments with a flag's value joined to it: argparse takes ``-name`` for a flag of its own."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == flag and argument.startswith("-") and not argument.startswith("--"):
+            joined[-1] = f"{flag}={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
 class Parser(argparse.ArgumentParser):
     """Ends with exit code 2 and one sentence, with the nearest known name for an unknown one.
 
@@ -96,6 +107,7 @@ class Parser(argparse.ArgumentParser):
         """Print one sentence, or one and its reasons in lines that begin with two spaces; exit code 2."""
         # A value that was typed may hold line breaks; lines of reasons are ours.
         first, *reasons = message.split("\n  ")
-        lines = [" ".join(line.split()) for line in (first, *reasons)]
+        # Of a reason the spaces count: a mark may stand below a place in the line before.
+        lines = [" ".join(first.split()), *(" ".join(reason.splitlines()) for reason in reasons)]
         print(f"{self.prog}: error: " + "\n  ".join(lines), file=sys.stderr)
         raise SystemExit(2)

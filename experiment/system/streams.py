@@ -103,11 +103,16 @@ def is_terminal() -> bool:
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON, with escapes where stdout's encoding lacks a character."""
     text = json.dumps(value, ensure_ascii=False)
+    print(text if takes(text) else json.dumps(value), flush=True)
+
+
+def takes(text: str) -> bool:
+    """Tell whether stdout's encoding has every character of a text."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        text = json.dumps(value)
-    print(text, flush=True)
+        return False
+    return True
 
 
 def _settle(lost: Callable[[OSError], None]) -> None:

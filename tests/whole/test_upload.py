@@ -171,7 +171,8 @@ def test_list_and_show_tell_of_a_run_without_importing_the_sdk(run, tmp_path):
     assert [row["key"] for row in listed] == [run.key]
     assert listed[0]["changed"]["epochs"] == 2
     assert run.key[:12] in command("list", cwd=tmp_path).stdout
-    shown = command("show", run.key[:8], cwd=tmp_path).stdout
+    assert "test accuracy" in command("show", run.key[:8], cwd=tmp_path).stdout
+    shown = command("show", run.key[:8], "--all", cwd=tmp_path).stdout
     assert "test_accuracy" in shown
     assert re.search(r"started +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\n", shown)
     script = "import sys, experiment.__main__ as m; m.main(['list']); print('comet_ml' in sys.modules)"

@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 
 
+def check_folds(value: object) -> object:
+    """Accept 0, or 2 to 100."""
+    if isinstance(value, int) and not isinstance(value, bool) and (value == 0 or 2 <= value <= 100):
+        return value
+    raise ValueError("should be an integer from 2 to 100, or 0 for none")
+
+
 def check_validation(value: object) -> object:
-    """Accept 'test', 'folder' or a fraction strictly between 0 and 1, as a number or as its text."""
-    if value in ("test", "folder"):
+    """Accept 'test', 'folder', 'fold' or a fraction strictly between 0 and 1, as a number or as its text."""
+    if value in ("test", "folder", "fold"):
         return value
     try:
         if isinstance(value, (int, float, str)) and not isinstance(value, bool) and 0 < float(value) < 1:
@@ -15,7 +22,8 @@ def check_validation(value: object) -> object:
     except (ValueError, OverflowError):
         pass
     raise ValueError(
-        "should be 'test' or a fraction of the training set between 0 and 1, such as 0.1, or 'folder'"
+        "should be 'test' or a fraction of the training set between 0 and 1, such as 0.1, "
+        "or 'folder', or 'fold'"
     )
 
 

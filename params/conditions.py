@@ -50,10 +50,12 @@ OWN = When(
     lambda params: params.dataset not in NAMED_SETS,
     of_data=True,
 )
+FOLDS = When("folds", lambda params: params.folds > 0)
 SPLIT = When(
-    "a validation fraction, dataset mnist-5k, or pictures without a test part",
+    "a validation fraction, folds, dataset mnist-5k, or pictures without a test part",
     lambda params: (
         params.validation not in ("test", "folder")
+        or params.folds > 0
         or params.dataset == "mnist-5k"
         or is_set_of_pictures(params.dataset)
     ),

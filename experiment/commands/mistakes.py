@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from experiment.errors import UserError
-from experiment.store.find import Runs
+from experiment.store.find import Runs, read_runs
 from experiment.store.held_out import FILE, Predicted, read_table
-from experiment.store.record import RunRecord
+from experiment.store.record import FINISHED, RunRecord
 from experiment.system import streams
 from experiment.system.names import counted, short
 from experiment.system.text_table import format_table
@@ -45,13 +45,24 @@ def _cells(row: Predicted) -> tuple[str, ...]:
 
 def suspects_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``suspects``."""
-    parser.add_argument("run", nargs="+", metavar="RUN", help="runs on one set; all folds judge all pictures")
+    parser.add_argument(
+        "run", nargs="+", metavar="RUN", help="runs on one set; a fold's run stands for all its folds"
+    )
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="write the set as a table of labels, suspects first"
     )
     parser.add_argument(
         "--top", type=int, default=SHOWN, metavar="N", help=f"how many to print (default: {SHOWN})"
     )
+
+
+def _with_other_folds(record: RunRecord, runs: Path) -> list[RunRecord]:
+    """Return a run and, if it held out one fold of several, those that were made with it for the others."""
+    made = record.run.get("sweep", {}).get("sweep")
+    if "fold" not in record.params or not made:
+        return [record]
+    others = (each for each in read_runs(runs)[0] if each.run.get("sweep", {}).get("sweep") == made)
+    return [record, *(each for each in others if each.key != record.key and each.status == FINISHED)]
 
 
 def suspects_command(options: argparse.Namespace) -> int:
@@ -62,6 +73,8 @@ def suspects_command(options: argparse.Namespace) -> int:
 
     runs = Runs(options.runs)
     records = [runs.read(run) for run in options.run]
+    if len(records) == 1:
+        records = _with_other_folds(records[0], options.runs)
     found = suspects.find_suspects(records)
     if options.csv:
         suspects.write_table(found, records[0], options.csv)

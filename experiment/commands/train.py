@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import signal
 import sys
-import threading
 import traceback
-import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiment.commands.train_options import build_parser, check_together, typed
+from experiment.commands import many
+from experiment.commands.signals import on_first_signal
+from experiment.commands.train_options import build_parser, check_together, run_options
 from experiment.errors import UserError
 from experiment.system import streams
 from experiment.system.environment import read_environment
@@ -24,18 +21,15 @@ from params.load import NAMES, check_params, load_params
 from params.spec import Params
 
 if TYPE_CHECKING:
-    from experiment.run import Options
     from experiment.run.lifecycle import RunFailed
     from experiment.run.purpose import Purpose
     from experiment.store.directory import RunDirectory
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What of a run's own record it takes to go on with it.
 RESUMABLE = (
     *("dataset.source", "dataset.fingerprint", "dataset.split_fingerprint", "code_fingerprint"),
     *("packages", "python", "workspace", "project", "tags"),
 )
-PATIENCE_SECONDS = 30.0  # for a sweep's workers to close their runs after a signal
 
 
 def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
@@ -53,9 +47,12 @@ def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
             return _resume(options, flags)
         if options.rerun:
             return _rerun(options, flags)
+        params = load_params(options.params, flags)
         if options.sweep:
-            return _sweep(load_params(options.params, flags), options)
-        return _train(load_params(options.params, flags), options)
+            return many.sweep(params, options)
+        if params.folds and "fold" not in params.given():
+            return many.each_fold(params, options)
+        return _train(params, options)
     except UserError as error:
         parser.error(str(error))
 
@@ -122,44 +119,6 @@ def _rerun(options: argparse.Namespace, flags: dict[str, str]) -> int:
     return _train(rerun.parameters(found, flags), options, purpose=Repetition(found))
 
 
-def _sweep(params: Params, options: argparse.Namespace) -> int:
-    """Run a sweep, or what is left of it; a signal ends it in order."""
-    read_environment()
-    from experiment.run.lifecycle import signal_name
-    from experiment.sweep import ranking as sweep_ranking
-    from experiment.sweep import sweep
-
-    received: list[int] = []
-    settings = sweep.Settings(
-        options=_run_options(options),
-        repeats=options.seeds,
-        workers=options.workers,
-        scheduler=options.scheduler,
-        address=options.ray_address,
-    )
-
-    def end(number: int) -> None:
-        received.append(number)
-        settings.stop.set()
-        # Where the signal reached Ray's own processes too, there may be nobody left to end in order.
-        cut = threading.Timer(PATIENCE_SECONDS, os._exit, [128 + number])
-        cut.daemon = True
-        cut.start()
-
-    with _on_first_signal(end):
-        summary = sweep.run_sweep(options.sweep, params, settings)
-    if not options.quiet:
-        sweep_ranking.print_ranking(summary)
-    if options.json:
-        streams.print_json(summary)
-    if received:
-        print(
-            f"train.py: interrupted by {signal_name(received[0])}; the same command goes on", file=sys.stderr
-        )
-        return 128 + received[0]
-    return 0 if summary["best"] and not summary["unfinished"] else 1
-
-
 def _train(
     params: Params,
     options: argparse.Namespace,
@@ -173,20 +132,20 @@ def _train(
     from experiment.run.lifecycle import Interrupted, RunFailed
     from experiment.run.summary import closing_lines, summary
 
-    run_options = _run_options(options)
+    chosen = run_options(options)
 
     def interrupt(number: int) -> None:
         raise Interrupted(number)
 
     try:
-        with _on_first_signal(interrupt):
-            finished = train_and_evaluate(params, options=run_options, resume=resume, purpose=purpose)
+        with on_first_signal(interrupt):
+            finished = train_and_evaluate(params, options=chosen, resume=resume, purpose=purpose)
     except Interrupted as interruption:
         print(f"train.py: {interruption}", file=sys.stderr)
         return 128 + interruption.signal_number
     except RunFailed as failure:
         return _tell_failure(failure)
-    _tell_waiting(run_options.runs)
+    _tell_waiting(chosen.runs)
     facts = summary(finished)
     rerun = facts.get("rerun")
     if not options.quiet:
@@ -206,17 +165,6 @@ def _tell_waiting(runs: Path) -> None:
         print(f"{counted(len(waiting), 'killed run waits', 'killed runs wait')}: {recover}", file=sys.stderr)
 
 
-def _run_options(options: argparse.Namespace) -> Options:
-    """Return what was typed that is no parameter, as the options of a run."""
-    from experiment.run import Options
-
-    names = (
-        *("mode", "runs", "name", "workspace", "project", "register", "quiet"),
-        *("memory_gb", "system_metrics_every"),
-    )
-    return Options(**{name: getattr(options, name) for name in names}, tags=options.tag, typed=typed(options))
-
-
 def _tell_failure(failure: RunFailed) -> int:
     """Say why a run failed: in a sentence where that is all there is to say, else with the traceback."""
     from experiment.run.lifecycle import PLAIN_ERRORS
@@ -226,21 +174,3 @@ def _tell_failure(failure: RunFailed) -> int:
         traceback.print_exception(failure.__cause__)
     print(f"train.py: {failure}", file=sys.stderr)
     return 1
-
-
-@contextlib.contextmanager
-def _on_first_signal(act: Callable[[int], None]) -> Iterator[None]:
-    """Let the first SIGINT, SIGTERM or SIGHUP call ``act(number)``, and a second one end the process."""
-
-    def handle(number: int, frame: types.FrameType | None) -> None:  # noqa: ARG001
-        for each in SIGNALS:
-            # The second time nobody wants order any more; what was journalled is on disk.
-            signal.signal(each, lambda number, frame: os._exit(128 + number))  # noqa: ARG005
-        act(number)
-
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiment.errors import UserError
 from experiment.system.parser import RUNS, Parser
 from params.groups import Group, parameter_name
 from params.load import NAMES
 from params.spec import GROUPS, SYNONYMS, condition
+
+if TYPE_CHECKING:
+    from experiment.run import Options
 
 # What options are called elsewhere; those of parameters are declared with them.
 OPTION_SYNONYMS = {
@@ -86,7 +89,7 @@ def _add_sweep_options(sweeps: argparse._ArgumentGroup) -> None:
         "--sweep", metavar="FILE", help="Comet Optimizer file, or the name of one in params/sweeps/"
     )
     sweeps.add_argument(
-        "--seeds", type=_count, metavar="N", help="run each point N times, each with the next seed"
+        "--seeds", type=_count, metavar="N", help="run each point, or fold, N times, each with the next seed"
     )
     sweeps.add_argument(
         "--workers", type=_count, metavar="N", help="runs side by side (default: one a core or GPU)"
@@ -124,9 +127,20 @@ def check_together(options: argparse.Namespace) -> None:
         untold = ("workspace", "project", "register")
         _refuse(options, untold, "not with --mode disabled, which tells Comet nothing")
     if options.sweep:
-        _refuse(options, ("name", "register"), "not with --sweep, which makes many runs")
+        check_many(options, "--sweep")
     else:
-        _refuse(options, SWEEP_ONLY, "only with --sweep")
+        each_fold = options.folds is not None and options.fold is None
+        _refuse(options, [name for name in SWEEP_ONLY if name != "seeds"], "only with --sweep")
+        _refuse(options, [] if each_fold else ["seeds"], "only with --sweep, or --folds without --fold")
+
+
+def check_many(options: argparse.Namespace, what: str) -> None:
+    """Refuse options that only a single run can have, where ``what`` makes many.
+
+    Raises:
+        UserError: one sentence that names the option.
+    """
+    _refuse(options, ("name", "register"), f"not with {what}, which makes many runs")
 
 
 def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
@@ -139,6 +153,17 @@ def typed(options: argparse.Namespace) -> list[str]:
     """Return the names of what was typed and must have an effect: parameters, and options that need not."""
     given = [name for name in NAMES if getattr(options, name) is not None]
     return given + [name for name in ("memory-gb", "register") if getattr(options, name.replace("-", "_"))]
+
+
+def run_options(options: argparse.Namespace) -> Options:
+    """Return what was typed that is no parameter, as the options of a run."""
+    from experiment.run import Options
+
+    names = (
+        *("mode", "runs", "name", "workspace", "project", "register", "quiet"),
+        *("memory_gb", "system_metrics_every"),
+    )
+    return Options(**{name: getattr(options, name) for name in names}, tags=options.tag, typed=typed(options))
 
 
 def _gigabytes(text: str) -> float:

@@ -68,8 +68,9 @@ def _signed(value: float | None) -> str:
 
 def method_text(comparison: Comparison) -> str:
     """Return how verdicts were reached."""
+    folds = any("fold" in record.params for group in comparison.groups for record in group.records[1:])
     tests = {
-        "Welch": f"Welch's t test of {comparison.metric} over seeds",
+        "Welch": f"Welch's t test of {comparison.metric} over {'folds' if folds else 'seeds'}",
         "McNemar": f"McNemar's exact test of {OF_EXAMPLES}",
     }
     used = [tests[test] for test in tests if any(verdict.test == test for verdict in comparison.verdicts)]
@@ -80,4 +81,6 @@ def method_text(comparison: Comparison) -> str:
         text += (
             "\nMcNemar compares these trained networks, not their settings: for those, train several seeds"
         )
+    if folds:
+        text += "\nfolds share most of their training set: intervals and p are somewhat too small"
     return text

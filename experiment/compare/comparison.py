@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from experiment.compare.directions import direction_of
-from experiment.compare.groups import Group, differing_parameters, group_runs, label_of, origin_of, plain
+from experiment.compare.groups import Group, differing_parameters, group_runs, label_of
+from experiment.compare.origins import origin_of, plain
 from experiment.compare.pairs import Verdict, mcnemar_verdicts, welch_verdicts
 from experiment.errors import UserError
 from experiment.store.curves import results_of

@@ -1,16 +1,16 @@
-"""Runs that differ in nothing but their seed, as groups; what a run's result depends on."""
+"""Runs that differ in nothing but their seed and their fold, as groups."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import itertools
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiment.compare.origins import origin_of, plain, tested_on
 from experiment.evaluation import significance
 from experiment.store.record import FINISHED, RunRecord
 from experiment.system.names import counted
@@ -18,23 +18,24 @@ from experiment.system.text_table import printable
 
 PARAMETERS_IN_A_LABEL = 3  # more only where groups cannot be told apart by these
 LONGEST_NAME = 40
+REPEATED = ("seed", "fold")  # what repetitions of one setting differ in
 _SPEAK_FOR_THEMSELVES = ("dataset", "model", "optimizer")  # a label holds their values alone: `adam`
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Finished runs that differ in nothing but ``seed``, one of each seed; a single run is a group of one."""
+    """Finished runs that differ in nothing but ``seed`` and ``fold``, one of each; perhaps a single run."""
 
     label: str
     records: Sequence[RunRecord]
     values: Sequence[float]  # of the chosen metric
     mean: float
-    half_width: float  # of the mean's 95 % interval; NaN of fewer than 2 seeds
+    half_width: float  # of the mean's 95 % interval; NaN of fewer than 2 runs
 
     @property
     def test_set(self) -> str | None:
         """The fingerprint of the examples that its runs were tested on; None where it is unknown."""
-        return test_set_of(self.records[0])
+        return tested_on(self.records[0])
 
 
 def value_of(results: Mapping[str, Any], metric: str) -> float | None:
@@ -46,22 +47,6 @@ def value_of(results: Mapping[str, Any], metric: str) -> float | None:
             with contextlib.suppress(ValueError):  # a text that is no number, and no value then
                 return float(value)
     return None
-
-
-def plain(value: Any) -> str:
-    """Return a parameter's value as text that does not depend on where it came from: 0.10, "0.1" → 0.1.
-
-    Comet's server gives back everything as text.
-    """
-    if isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false")):
-        return str(value).lower()
-    if isinstance(value, (int, float, str)):
-        try:
-            # 15 digits: what every float keeps from text to number and back.
-            return f"{float(value):.15g}"
-        except (ValueError, OverflowError):
-            return str(value)
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
 def differing_parameters(records: Sequence[RunRecord], all_params: bool) -> list[str]:
@@ -82,26 +67,11 @@ def label_of(record: RunRecord) -> str:
 
 
 def _identity(record: RunRecord) -> tuple[Any, ...]:
-    """Return all but the seed that a run's result depends on, as far as it is known."""
-    params = tuple(sorted((name, plain(value)) for name, value in record.params.items() if name != "seed"))
+    """Return all but seed and fold that a run's result depends on, as far as it is known."""
+    params = tuple(
+        sorted((name, plain(value)) for name, value in record.params.items() if name not in REPEATED)
+    )
     return (params, *origin_of(record).values())
-
-
-def origin_of(record: RunRecord) -> dict[str, Any]:
-    """Return the fingerprints of what a run was made of, None where they are unknown."""
-    dataset = record.run.get("dataset", {})
-    return {
-        "data": dataset.get("fingerprint"),
-        "split": dataset.get("split_fingerprint"),
-        "test set": dataset.get("test_fingerprint"),
-        "code": record.run.get("code_fingerprint"),
-    }
-
-
-def test_set_of(record: RunRecord) -> str | None:
-    """Return the fingerprint of the examples that a run was tested on; None where it is unknown."""
-    found: str | None = origin_of(record)["test set"]
-    return found
 
 
 def by_test_set(groups: Sequence[Group]) -> dict[str | None, list[Group]]:
@@ -114,14 +84,14 @@ def by_test_set(groups: Sequence[Group]) -> dict[str | None, list[Group]]:
 
 def name_of_test_set(record: RunRecord) -> str:
     """Return how the test set of a run is spoken of: the data set, and the beginning of the fingerprint."""
-    return f"{_dataset(record)}, test set {(test_set_of(record) or 'unknown')[:8]}"
+    return f"{_dataset(record)}, test set {(tested_on(record) or 'unknown')[:8]}"
 
 
 def group_runs(
     records: Sequence[RunRecord], results: Sequence[Mapping[str, Any]], metric: str
 ) -> tuple[list[Group], list[str]]:
     """Group finished runs that have the metric; return sentences about those that are left out, too."""
-    grouped: dict[tuple[Any, ...], dict[str, tuple[RunRecord, float]]] = {}
+    grouped: dict[tuple[Any, ...], dict[tuple[str, ...], tuple[RunRecord, float]]] = {}
     repeated = infinite = 0
     for record, each in zip(records, results, strict=True):
         value = value_of(each, metric)
@@ -133,8 +103,9 @@ def group_runs(
         # Without a seed nobody can tell a second run from a repetition of the first.
         identity = _identity(record) if "seed" in record.params else (record.key,)
         members = grouped.setdefault(identity, {})
-        repeated += plain(record.params.get("seed")) in members
-        members.setdefault(plain(record.params.get("seed")), (record, value))
+        which = tuple(plain(record.params.get(name)) for name in REPEATED)
+        repeated += which in members
+        members.setdefault(which, (record, value))
     warnings = []
     if repeated:
         warnings.append(
@@ -161,7 +132,7 @@ def _labels(members_of: Sequence[Sequence[RunRecord]]) -> list[str]:
     labels = [label_of(record) for record in firsts]
     blocks: dict[str | None, list[int]] = {}
     for place, record in enumerate(firsts):
-        blocks.setdefault(test_set_of(record), []).append(place)
+        blocks.setdefault(tested_on(record), []).append(place)
     for block in blocks.values():
         several = [place for place in block if len(members_of[place]) > 1]
         peers = several if len(several) > 1 else block
@@ -172,7 +143,7 @@ def _labels(members_of: Sequence[Sequence[RunRecord]]) -> list[str]:
     # Each only where labels are still alike: a label stays as short as it can be.
     for detail in (
         lambda record: f"on {_dataset(record)}",
-        lambda record: f"test set {(test_set_of(record) or 'unknown')[:8]}",
+        lambda record: f"test set {(tested_on(record) or 'unknown')[:8]}",
         lambda record: record.key[:8],
     ):
         doubled = {label for label, count in Counter(labels).items() if count > 1}
@@ -200,7 +171,7 @@ def _shared_names(members_of: Sequence[Sequence[RunRecord]]) -> list[str]:
 
 def _differences(firsts: Sequence[RunRecord]) -> list[str]:
     """Tell groups apart by the parameters that all of them have and, where it takes more, by all there is."""
-    differing = [name for name in differing_parameters(firsts, False) if name != "seed"]
+    differing = [name for name in differing_parameters(firsts, False) if name not in REPEATED]
     shared = [name for name in differing if all(name in record.params for record in firsts)]
     origins = [origin_of(record) for record in firsts]
     columns = [[_setting(name, record) for record in firsts] for name in shared]

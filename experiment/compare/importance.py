@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from experiment.compare.groups import differing_parameters, plain, test_set_of, value_of
+from experiment.compare.groups import differing_parameters, value_of
+from experiment.compare.origins import plain, tested_on
 from experiment.store.record import FINISHED, RunRecord
 
 # A forest of fewer explains noise.
@@ -36,7 +37,7 @@ def parameter_importance(
     for record, each in zip(records, results, strict=True):
         value = value_of(each, metric)
         if value is not None and np.isfinite(value) and record.status == FINISHED:
-            by_test.setdefault(test_set_of(record), []).append((record, value))
+            by_test.setdefault(tested_on(record), []).append((record, value))
     chosen = max(by_test.values(), key=len, default=[])
     target = np.array([value for _, value in chosen], dtype=np.float64)
     columns = _columns([record for record, _ in chosen]) if len(chosen) >= FEWEST_RUNS else []

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiment.compare.directions import lower_is_better
-from experiment.compare.groups import Group, by_test_set, label_of, test_set_of
+from experiment.compare.groups import Group, by_test_set, label_of
+from experiment.compare.origins import test_set_of
 from experiment.errors import UserError
 from experiment.evaluation import significance
 from experiment.store.predictions import Predictions

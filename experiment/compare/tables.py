@@ -10,7 +10,8 @@ from typing import Any
 from experiment.compare import answers
 from experiment.compare.comparison import Comparison
 from experiment.compare.directions import lower_is_better
-from experiment.compare.groups import test_set_of, value_of
+from experiment.compare.groups import value_of
+from experiment.compare.origins import test_set_of
 from experiment.errors import UserError
 from experiment.store.files import plain_json
 from experiment.system.csv_table import write_rows

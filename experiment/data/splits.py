@@ -14,6 +14,7 @@ from experiment.system.names import counted
 from params.conditions import NAMED_SETS
 from params.spec import GetParameter
 
+FOLD = "fold"
 TEST_FRACTION = 0.2  # of a set without a test part
 MOST_FOLDS = 20  # that groups are dealt into, to take a fraction of them
 
@@ -46,13 +47,16 @@ def check_repeats(arrays: Arrays, get_parameter: GetParameter) -> None:
         raise UserError(f"dataset '{arrays.name}': {'; '.join(arrays.repeats)} (allow-duplicates lets it be)")
 
 
-def splits_by_chance(arrays: Arrays, validation: str | float) -> bool:
-    """Tell whether a set is split by a seed, for a validation fraction or as it has no test part."""
-    return arrays.test is None or validation not in ("test", "folder")
+def splits_by_chance(arrays: Arrays, validation: str | float, folds: int = 0) -> bool:
+    """Tell whether a set is split by a seed: for a validation fraction, folds, or as it has no test part."""
+    return arrays.test is None or folds > 0 or validation not in ("test", "folder")
 
 
 def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:
-    """Split a set as the parameters ``validation`` and, where it applies, ``split-seed`` say; stratified.
+    """Split a set as the parameters ``validation``, ``folds`` and ``split-seed`` say; stratified.
+
+    With folds, one is held out of the training set: as the test set where there is no test part, or else, and
+    where ``validation`` is 'fold', as what is validated on.
 
     Raises:
         UserError: a class has too few examples for such a split, or validation is asked for that the set
@@ -60,18 +64,19 @@ def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:
     """
     everyone = np.arange(len(arrays.train))
     train, test, test_indices = everyone, arrays.test, everyone[:0]
-    if test is None:
+    validation, fraction = everyone[:0], get_parameter("validation")
+    folds = folds_of(get_parameter)
+    _check_parts(arrays, fraction, folds)
+    if test is None and folds and fraction != FOLD:
+        train, test_indices = _hold_out_fold(arrays, train, get_parameter)
+    elif test is None:
         train, test_indices = _hold_out(
             arrays, train, TEST_FRACTION, "its test set", get_parameter("split-seed")
         )
-        test = arrays.train.subset(test_indices)
-    validation, fraction = everyone[:0], get_parameter("validation")
-    if fraction == "folder" and arrays.validation is None:
-        raise UserError(
-            f"validation = 'folder': dataset '{arrays.name}' has no folder validation/ and "
-            "no arrays x_val and y_val"
-        )
-    if fraction not in ("test", "folder"):
+    test = test or arrays.train.subset(test_indices)
+    if fraction == FOLD:
+        train, validation = _hold_out_fold(arrays, train, get_parameter)
+    elif fraction not in ("test", "folder"):
         train, validation = _hold_out(
             arrays, train, fraction, f"validation = {fraction}", get_parameter("split-seed")
         )
@@ -85,6 +90,93 @@ def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:
         fingerprint=arrays.fingerprint,
         split_fingerprint=sha256(train, validation, test_indices),
     )
+
+
+def folds_of(get_parameter: GetParameter) -> int:
+    """Return the number of folds; 0 of a run's record that was made before there were any."""
+    try:
+        folds: int = get_parameter("folds")
+    except KeyError:
+        return 0
+    return folds
+
+
+def _check_parts(arrays: Arrays, validation: str | float, folds: int) -> None:
+    """Refuse to validate on what there is not, or on something else than the fold that would be left over.
+
+    Raises:
+        UserError: one sentence with what to do.
+    """
+    if validation == "folder" and arrays.validation is None:
+        raise UserError(
+            f"validation = 'folder': dataset '{arrays.name}' has no folder validation/ and "
+            "no arrays x_val and y_val"
+        )
+    if validation == FOLD and not folds:
+        raise UserError("validation = 'fold': give --folds too, in how many parts the training set is dealt")
+    if validation == FOLD and arrays.validation is not None:
+        raise UserError(
+            f"folds = {folds}: dataset '{arrays.name}' has a validation part, which no fold would use: "
+            "move it into the training part"
+        )
+    if folds and arrays.test is not None and validation != FOLD:
+        raise UserError(
+            f"folds = {folds}: dataset '{arrays.name}' has a test part, so each fold is validated on: "
+            f"give --validation fold instead of {validation}"
+        )
+
+
+def _hold_out_fold(
+    arrays: Arrays, indices: np.ndarray, get_parameter: GetParameter
+) -> tuple[np.ndarray, np.ndarray]:
+    """Deal indices into folds; return all but ``fold``, and that, in ascending order.
+
+    Raises:
+        UserError: there is no such fold, or too few examples for so many.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    folds, fold, seed = get_parameter("folds"), get_parameter("fold"), get_parameter("split-seed")
+    if fold > folds:
+        raise UserError(f"fold = {fold}: should be from 1 to {folds}, as folds = {folds}")
+    groups = (np.arange(len(arrays.train)) if arrays.groups is None else arrays.groups)[indices]
+    distinct, firsts = np.unique(groups, return_index=True)
+    labels = arrays.train.labels[indices]
+    try:
+        with warnings.catch_warnings():  # of a class with fewer examples than folds, which is checked below
+            warnings.simplefilter("ignore", UserWarning)
+            if arrays.grouped:
+                splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+                held = list(splitter.split(labels, labels, groups))[fold - 1][1]
+            else:
+                dealt = StratifiedKFold(folds, shuffle=True, random_state=seed).split(firsts, labels[firsts])
+                held = np.flatnonzero(np.isin(groups, distinct[list(dealt)[fold - 1][1]]))
+    except ValueError as error:
+        raise UserError(f"dataset '{arrays.name}' cannot be dealt into folds = {folds}: {error}") from None
+    return _parted(arrays, indices, held, f"fold {fold} of {folds}")
+
+
+def _parted(arrays: Arrays, indices: np.ndarray, held: np.ndarray, why: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return indices that are kept and those at places that are held out; none and no class may be missing.
+
+    Raises:
+        UserError: one is.
+    """
+    kept, labels = np.ones(len(indices), bool), arrays.train.labels[indices]
+    kept[held] = False
+    if kept.all() or not kept.any():
+        groups = counted(len(np.unique(np.asarray(arrays.groups)[indices])), "group is", "groups are")
+        raise UserError(f"dataset '{arrays.name}' cannot be split for {why}: {groups} too few")
+    if missing := sorted(set(labels.tolist()) - set(labels[kept].tolist())):
+        name, groups = arrays.class_names[missing[0]], "examples"
+        if arrays.groups is not None:
+            found = np.asarray(arrays.groups)[indices][labels == missing[0]]
+            groups = counted(len(np.unique(found)), "group" if arrays.grouped else "picture")
+        raise UserError(
+            f"dataset '{arrays.name}' cannot be split for {why}: with this split-seed, all of '{name}' would "
+            f"be held out; it has {groups}"
+        )
+    return indices[kept], indices[~kept]
 
 
 def _hold_out(
@@ -115,26 +207,14 @@ def _hold_out_groups(
     labels, groups = arrays.train.labels[indices], np.asarray(arrays.groups)[indices]
     most = min(MOST_FOLDS, len(np.unique(groups)))
     share = max(Fraction(fraction).limit_denominator(most), Fraction(1, most))
-    held = np.zeros(len(indices), bool)
+    held = indices[:0]
     if share < 1:
         folds = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
-        with (
-            warnings.catch_warnings()
-        ):  # of a class with fewer examples than folds: what matters is checked here
+        with warnings.catch_warnings():  # of a class with fewer examples than folds; what matters is checked
             warnings.simplefilter("ignore", UserWarning)
             try:
                 dealt = [part for _, part in folds.split(labels, labels, groups)]
             except ValueError as error:
                 raise UserError(f"dataset '{arrays.name}' cannot be split for {why}: {error}") from None
-        held[np.concatenate(dealt[: share.numerator])] = True
-    if not held.any() or held.all():
-        found = counted(len(np.unique(groups)), "group is", "groups are") + " too few"
-        raise UserError(f"dataset '{arrays.name}' cannot be split for {why}: {found}")
-    if missing := sorted(set(labels.tolist()) - set(labels[~held].tolist())):
-        name = arrays.class_names[missing[0]]
-        found = counted(len(np.unique(groups[labels == missing[0]])), "group")
-        raise UserError(
-            f"dataset '{arrays.name}' cannot be split for {why}: with this split-seed, all groups of "
-            f"'{name}' are held out; it is in {found}"
-        )
-    return indices[~held], indices[held]
+        held = np.concatenate(dealt[: share.numerator])
+    return _parted(arrays, indices, held, why)

@@ -18,7 +18,7 @@ from experiment.data.arrays import Arrays, StoredImages, check_arrays
 from experiment.data.image import FULL_DEPTH
 from experiment.data.image_set import Inspection, load_images
 from experiment.data.named_sets import load_arrays
-from experiment.data.splits import Dataset, check_repeats, split_arrays
+from experiment.data.splits import FOLD, Dataset, check_repeats, split_arrays
 from experiment.run import figures, provenance
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json
@@ -92,8 +92,12 @@ def open_data(params: Params, dataset: Mapping[str, np.ndarray] | Arrays | None,
 def resolve(params: Params, arrays: Arrays) -> Params:
     """Put what a set turned out to be in the place of what was asked for: its name, its validation part."""
     # A set's own validation part is used unless another one was asked for, by flag, file or program.
-    own = arrays.validation is not None and "validation" not in params.model_fields_set
-    return params.model_copy(update={"dataset": arrays.name} | ({"validation": "folder"} if own else {}))
+    found = {"dataset": arrays.name}
+    if "validation" not in params.model_fields_set and params.folds and arrays.test is not None:
+        found["validation"] = FOLD
+    elif "validation" not in params.model_fields_set and arrays.validation is not None:
+        found["validation"] = "folder"
+    return params.model_copy(update=found)
 
 
 def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def describe(
 
 def _applicable(params: Params, opened: Opened) -> dict[str, Any]:
     values = params.applicable()
-    if not splits_by_chance(opened.arrays, params.validation):
+    if not splits_by_chance(opened.arrays, params.validation, params.folds):
         values.pop("split-seed", None)
     if opened.inspection:
         for name in set(OPTIONAL) - set(opened.inspection.columns):

@@ -61,17 +61,17 @@ def run_sweep(file: str, base: Params, settings: Settings) -> dict[str, Any]:
         UserError: bad input, in one sentence; nothing has run then.
     """
     # Workers run in folders of their own.
-    base = _locate(base)
+    base = locate(base)
     sweep = read_sweep(file, base)
     repeats = settings.repeats or sweep.repeats
     _check(sweep, base, repeats, settings)
     given = base
-    _check_given(given, sweep, applying(sweep, base) | _of_data(), settings)
-    base, arrays, shared = _load(base, settings)
+    check_given(given, sweep, applying(sweep, base) | _of_data(), settings)
+    base, arrays, shared = load(base, settings)
     used = _used(sweep, base, arrays)
     for name in sorted(set(sweep.axes) & _of_data() - used):
         raise UserError(f"sweep file '{file}': {idle(name)}")
-    for notice in [*contradictions(sweep.spec), *_check_given(given, sweep, used, settings)]:
+    for notice in [*contradictions(sweep.spec), *check_given(given, sweep, used, settings)]:
         Console().notice(notice)
     mode, runs = session.resolve_mode(settings.options.mode), settings.options.runs.absolute()
     settings = dataclasses.replace(
@@ -116,6 +116,11 @@ def _check(sweep: Sweep, base: Params, repeats: int, settings: Settings) -> None
     for module in ("ray", "optuna"):
         if importlib.util.find_spec(module) is None:
             raise UserError(f"a sweep needs {module}: pip install -c constraints.txt -e '.[sweep]'")
+    if base.folds and "fold" not in {*sweep.axes, *base.given()}:
+        raise UserError(
+            f"folds = {base.folds}: each run of a sweep holds out one fold: choose it by --fold, or let the "
+            "sweep file vary fold"
+        )
     if repeats > 1 and "seed" in sweep.axes:
         raise UserError(f"--seeds {repeats}: the sweep file varies seed itself")
     if settings.options.memory_gb and not is_set_of_pictures(base.dataset):
@@ -134,12 +139,12 @@ def _of_data() -> set[str]:
 def _used(sweep: Sweep, base: Params, arrays: Arrays) -> set[str]:
     """Return the names of the parameters that act on any run of a sweep over a set, varied or not."""
     used = applying(sweep, base)
-    if not any(splits_by_chance(arrays, params.validation) for params in corners(sweep, base)):
+    if not any(splits_by_chance(arrays, params.validation, params.folds) for params in corners(sweep, base)):
         used.discard("split-seed")
     return used
 
 
-def _check_given(given: Params, sweep: Sweep, used: Collection[str], settings: Settings) -> list[str]:
+def check_given(given: Params, sweep: Sweep, used: Collection[str], settings: Settings) -> list[str]:
     """Refuse what was typed and acts on no run; return sentences about other parameters that act on none."""
     found = {
         name: f"{name} = {getattr(given, name.replace('-', '_'))!r} has no effect: the sweep file sets {name}"
@@ -152,7 +157,7 @@ def _check_given(given: Params, sweep: Sweep, used: Collection[str], settings: S
     return list(found.values())
 
 
-def _locate(base: Params) -> Params:
+def locate(base: Params) -> Params:
     """Return the parameters with where the data lies, absolute; a folder of pictures ends in a slash."""
     path = os.path.expanduser(base.dataset)
     if not os.path.exists(path):
@@ -161,7 +166,7 @@ def _locate(base: Params) -> Params:
     return base.model_copy(update={"dataset": f"{Path(path).absolute()}{slash}"})
 
 
-def _load(base: Params, settings: Settings) -> tuple[Params, Arrays, bool]:
+def load(base: Params, settings: Settings) -> tuple[Params, Arrays, bool]:
     """Check the data; return the parameters with what it calls for, the set, and if runs may share it.
 
     Pictures are not shared: their size may vary, so each run takes them from the cache on disk.

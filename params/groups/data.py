@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from params.checks import check_channels, check_validation
-from params.conditions import COLUMN, OWN, PICTURES, SPLIT, TABLE, Synonyms
+from params.checks import check_channels, check_folds, check_validation
+from params.conditions import COLUMN, FOLDS, OWN, PICTURES, SPLIT, TABLE, Synonyms
 from params.groups import Group
 
 
@@ -60,14 +60,26 @@ class Data(Group):
         OWN,
     ] = False
     validation: Annotated[
-        Literal["test", "folder"] | float,
+        Literal["test", "folder", "fold"] | float,
         BeforeValidator(check_validation),
         Field(
-            description="what each epoch is validated on: test, a fraction of the training set, or folder: "
-            "the set's own, in validation/ or x_val and y_val (the default where there is one)"
+            description="what each epoch is validated on: test, a fraction of the training set, folder: "
+            "the set's own, in validation/ or x_val and y_val (the default where there is one), or fold"
         ),
         Synonyms(("val-split", "validation-split", "val-fraction")),
     ] = "test"
     split_seed: Annotated[
         int, Field(ge=0, lt=2**31, description="seed of the split, independent of seed"), SPLIT
     ] = 0
+    folds: Annotated[
+        int,
+        BeforeValidator(check_folds),
+        Field(
+            description="deal the training set into so many folds, of which fold is held out: tested on, or "
+            "validated on where the set has a test part; without --fold, each is held out in turn"
+        ),
+        Synonyms(("cv", "kfold", "k-fold", "n-folds", "num-folds", "n-splits", "cross-validation")),
+    ] = 0
+    fold: Annotated[
+        int, Field(ge=1, le=100, description="which fold is held out, from 1 to folds"), FOLDS
+    ] = 1

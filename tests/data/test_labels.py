@@ -231,7 +231,7 @@ def test_groups_too_few_or_too_large_for_a_split_are_one_sentence(folder, rows):
     with pytest.raises(UserError, match=r"cannot be split for its test set: 1 group is too few"):
         split_arrays(load(table), parameters())
     table = in_folder(folder, ["file", "label", "group"], [[*row, row[1]] for row in rows])
-    with pytest.raises(UserError, match="all groups of '.' are held out; it is in 1 group"):
+    with pytest.raises(UserError, match="all of '.' would be held out; it has 1 group"):
         split_arrays(load(table), parameters())
 
 

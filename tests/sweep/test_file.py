@@ -16,7 +16,7 @@ from experiment.sweep.file import contradictions, read_sweep
 from experiment.sweep.points import Spec, applying, points, spelled
 from experiment.sweep.settings import Settings
 from experiment.sweep.space import Choices, Range
-from experiment.sweep.sweep import _check_given
+from experiment.sweep.sweep import check_given
 from params.load import FOLDER, check_params
 from params.spec import Params
 from tests.support.pictures import write_digits
@@ -297,13 +297,13 @@ def test_what_applies_to_some_runs_of_a_sweep_may_be_typed(tmp_path):
     base = Params(filters=8, epochs=2, early_stopping=True, patience=3)
     sweep = read_sweep(write(tmp_path, {"algorithm": "grid", "parameters": {"model": ["mlp", "cnn"]}}), base)
     settings = Settings(Options(runs=tmp_path, typed=("filters", "epochs", "patience")))
-    assert _check_given(base, sweep, applying(sweep, base), settings) == []
+    assert check_given(base, sweep, applying(sweep, base), settings) == []
 
 
 def test_what_a_file_gives_and_no_run_of_a_sweep_uses_is_told(tmp_path):
     base = Params(filters=8, initial_lr=0.1)
     sweep = read_sweep("quick", base)
-    assert _check_given(base, sweep, applying(sweep, base), Settings(Options(runs=tmp_path))) == [
+    assert check_given(base, sweep, applying(sweep, base), Settings(Options(runs=tmp_path))) == [
         "initial-lr = 0.1 has no effect: the sweep file sets initial-lr",
         "filters = 8 has no effect: it applies with model cnn",
     ]

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from experiment.comet.server import Server
 from experiment.store.archive_format import Message, asset_name, parameter_of, shown_name
+from experiment.store.others import NAME, NOTE
 
 
 @dataclasses.dataclass(frozen=True)
 class Holdings:
-    """What Comet has of a run: names, points (name, step), asset ids and (name, bytes), its page."""
+    """What Comet has of a run: parameters, others with values, points (name, step), assets, tags, its page.
+
+    Assets are ids and (name, bytes).
+    """
 
     parameters: frozenset[str] = frozenset()
-    others: frozenset[str] = frozenset()
+    others: Mapping[str, str] = dataclasses.field(default_factory=dict)
     points: frozenset[tuple[str, int | None]] = frozenset()
     assets: frozenset[Any] = frozenset()
+    tags: frozenset[str] = frozenset()
     url: str | None = None
+
+
+# Others that change after a run told Comet of them: for these alone it counts what Comet's value is.
+_CHANGING = ("run_status", NAME, NOTE)
 
 
 def fetch_holdings(server: Server, key: str) -> Holdings | None:
@@ -34,7 +43,7 @@ def fetch_holdings(server: Server, key: str) -> Holdings | None:
         return None
     return Holdings(
         server.ask(lambda: frozenset(each["name"] for each in found.get_parameters_summary())),
-        server.ask(lambda: frozenset(each["name"] for each in found.get_others_summary())),
+        server.ask(lambda: {each["name"]: str(each["valueCurrent"]) for each in found.get_others_summary()}),
         server.ask(
             lambda: frozenset((each["metricName"], _step(each.get("step"))) for each in found.get_metrics())
         ),
@@ -46,6 +55,7 @@ def fetch_holdings(server: Server, key: str) -> Holdings | None:
                 for identity in (each["assetId"], (each["fileName"], int(each["fileSize"])))
             )
         ),
+        server.ask(lambda: frozenset(found.get_tags() or ())),
         found.url,
     )
 
@@ -66,7 +76,7 @@ def missing_from(messages: Iterable[Message], has: Holdings | None, archive: Pat
         if kind == "parameter_msg":
             there = parameter_of(payload)["paramName"] in has.parameters
         elif kind == "log_other":
-            there = payload["key"] in has.others
+            there = _is_told(payload["key"], str(payload["value"]), has.others)
         elif kind == "metric_msg":
             there = (shown_name(payload), _step(payload["metric"].get("step"))) in has.points
         elif kind == "file_upload":
@@ -79,6 +89,12 @@ def missing_from(messages: Iterable[Message], has: Holdings | None, archive: Pat
         if not there:
             missing.append(message)
     return missing
+
+
+def _is_told(key: str, value: str, others: Mapping[str, str]) -> bool:
+    if key in _CHANGING and key in others:
+        return others[key].strip() == value.strip()
+    return key in others or (key == NOTE and not value)
 
 
 def message_text(message: Message) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from experiment.comet.settings import api_key, import_comet, server_address
 from experiment.comet.tracker import ONLINE, Tracker
 from experiment.errors import UserError
+from experiment.store.labels import check_length
 from experiment.system.deadline import DeadlinePassed, answers, within
 from experiment.system.parser import command_on
 
@@ -23,7 +24,6 @@ MODES = (AUTO, ONLINE, OFFLINE, DISABLED)
 # Together with the handshake 8.5 s at most: that long training may wait for a server that is silent.
 PROBE_SECONDS = 3.0
 HANDSHAKE_SECONDS = 5.5
-NAME_CHARACTERS = 100
 PROJECT = "keras-image-classifiers"
 
 NO_KEY = (
@@ -61,13 +61,10 @@ def destination(name: str, tags: Sequence[str], workspace: str | None, project: 
     """Complete a destination from what the SDK is configured with.
 
     Raises:
-        UserError: a name or tag is longer than NAME_CHARACTERS: it would be cut somewhere on its way.
+        UserError: a name or tag is too long: it would be cut somewhere on its way.
     """
     for kind, text in (("name", name), *(("tag", tag) for tag in tags)):
-        if len(text) > NAME_CHARACTERS:
-            raise UserError(
-                f"{kind} = '{text[:20]}…' has {len(text)} characters; at most {NAME_CHARACTERS} are allowed"
-            )
+        check_length(kind, text)
     config = import_comet().config.get_config()
     return Destination(
         workspace or config["comet.workspace"] or None,

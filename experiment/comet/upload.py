@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from experiment.comet import session, settings
 from experiment.comet.holdings import Holdings, fetch_holdings, message_text, missing_from
 from experiment.comet.server import Server
+from experiment.comet.tags import settle_tags, unsettled
 from experiment.errors import UserError
 from experiment.store.archive_format import (
     Message,
@@ -28,6 +29,7 @@ from experiment.store.archive_format import (
     write_member,
     write_messages,
 )
+from experiment.store.archive_labels import relabel
 from experiment.store.archive_writer import build_archive
 from experiment.store.directory import RunDirectory
 from experiment.store.files import DamagedFile, Schema, Seconds, read_json, write_json
@@ -81,11 +83,14 @@ def upload(
         messages = _whole_archive(directory)
         server = Server(directory.key)
         has = _holdings_when_unsent(server, directory)
-        missing = missing_from(messages, has, directory.archive)
-        if missing or has is None:
-            say(f"run {short(directory.key)}: sending {len(missing)} of {counted(len(messages), 'message')}")
+        unsent = missing_from(messages, has, directory.archive)
+        if unsent or has is None:
+            say(f"run {short(directory.key)}: sending {len(unsent)} of {counted(len(messages), 'message')}")
             destination = (workspace or run.get("workspace"), project or run.get("project"))
-            _send(directory, missing, "create" if has is None else "get", destination)
+            _send(directory, unsent, "create" if has is None else "get", destination)
+        settled = has is not None and settle_tags(server, directory.key, run, has)
+        missing: list[str] = []
+        if unsent or has is None or settled:
             missing, has = _wait_until_there(server, directory, messages, READ_BACK_SECONDS)
         ledger = _write_ledger(directory, messages, missing, has)
         if ledger["url"]:
@@ -101,6 +106,8 @@ def _whole_archive(directory: RunDirectory) -> list[Message]:
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"'{directory.archive}' cannot be written: {reason}") from None
+    else:
+        relabel(directory)
     return list(archived_messages(directory.archive))
 
 
@@ -134,19 +141,20 @@ class _Ledger(Schema):
 
 
 def is_verified(directory: RunDirectory) -> bool:
-    """Tell whether all of a run was read back from Comet since the run last ended.
+    """Tell whether all of a run was read back from Comet since the run last ended or was renamed.
 
     A ledger that is damaged proves nothing: then the run is verified anew, which sends nothing twice.
 
     Raises:
         DamagedFile: the run's own file is damaged.
     """
-    ended = read_run(directory.path).get("ended")
+    run = read_run(directory.path)
+    last = max(run.get("ended") or math.inf, run.get("labelled") or 0)
     try:
         ledger = read_json(directory.upload_file, _Ledger)
     except DamagedFile:
         return False
-    return ledger["verified"] and ledger["uploaded"] >= (ended or math.inf)
+    return ledger["verified"] and ledger["uploaded"] >= last
 
 
 def contents(ledger: Mapping[str, Any]) -> str:
@@ -157,7 +165,7 @@ def contents(ledger: Mapping[str, Any]) -> str:
 def _write_ledger(
     directory: RunDirectory,
     messages: list[Message],
-    missing: list[Message],
+    missing: list[str],
     has: Holdings | None,
 ) -> dict[str, Any]:
     counts = {kind: sum(m["type"] == kind for m in messages) for kind in _COUNTED}
@@ -167,7 +175,7 @@ def _write_ledger(
         "uploaded": time.time(),
         "verified": not missing,
         "counts": {_COUNTED[kind]: count for kind, count in counts.items()},
-        "missing": sorted({message_text(message) for message in missing}),
+        "missing": sorted(set(missing)),
     }
     write_json(directory.upload_file, ledger)
     return ledger
@@ -219,8 +227,8 @@ def _sending(directory: RunDirectory) -> Path:
 
 def _wait_until_there(
     server: Server, directory: RunDirectory, messages: list[Message], seconds: float
-) -> tuple[list[Message], Holdings | None]:
-    """Read back until nothing is missing or time is up; return what is missing then, and what is there.
+) -> tuple[list[str], Holdings | None]:
+    """Read back until nothing is missing or time is up; return what is missing then, in words, and the rest.
 
     Raises:
         UserError: Comet did not answer, up to the end.
@@ -229,7 +237,8 @@ def _wait_until_there(
     while True:
         try:
             has = fetch_holdings(server, directory.key)
-            missing = missing_from(messages, has, directory.archive)
+            missing = [message_text(each) for each in missing_from(messages, has, directory.archive)]
+            missing += unsettled(read_run(directory.path), has)
             if not missing or time.monotonic() > deadline:
                 return missing, has
         except UserError:

@@ -47,6 +47,18 @@ def write_messages(archive: zipfile.ZipFile, messages: Iterable[Message]) -> Non
     write_member(archive, "messages.json", "".join(json.dumps(message) + "\n" for message in messages))
 
 
+def numbered(messages: Iterable[Message]) -> Iterator[Message]:
+    """Yield messages with ids from 1 on, as the SDK numbers a run's: those of several segments collide."""
+    for number, message in enumerate(messages, 1):
+        message["payload"]["message_id"] = number
+        yield message
+
+
+def other_message(key: str, value: str) -> Message:
+    """Return the message that logs a value of its own, an "other"."""
+    return {"payload": {"key": key, "value": value}, "type": "log_other"}
+
+
 def write_member(archive: zipfile.ZipFile, name: str, text: str) -> None:
     """Write a text into an archive, dated 1980 as all members: a clock may be before a zip's first year."""
     # Its size is not known ahead, and may pass 4 GB.

@@ -22,10 +22,13 @@ from experiment.store.archive_format import (
     Message,
     check_archive,
     identity,
+    numbered,
+    other_message,
     whole_message,
     write_member,
     write_messages,
 )
+from experiment.store.archive_labels import label_messages
 from experiment.store.directory import RunDirectory
 from experiment.store.files import atomic_path, finite_or_text
 from experiment.store.journal import UNKNOWN, Point, read_metrics, read_system_metrics
@@ -85,16 +88,14 @@ def build_archive(directory: RunDirectory) -> list[str]:
             segment for path in directory.segment_folders() if (segment := _open_segment(path, stack))
         ]
         with zipfile.ZipFile(beside, "w") as archive:
-            # Said anew and last: each process of a resumed run logged a status of its own.
-            status = {"payload": {"key": "run_status", "value": run["status"]}, "type": "log_other"}
-            messages = [m for m in _merge(segments, archive, missing) if identity(m) != identity(status)]
+            # Said anew and last: each process of a resumed run logged a status and a name of its own.
+            said_last = [other_message("run_status", run["status"]), *label_messages(run)]
+            replaced = set(map(identity, said_last))
+            messages = [m for m in _merge(segments, archive, missing) if identity(m) not in replaced]
             messages += _parameters_not_in(messages, params, run.get("started") or 0)
             messages += _points_not_in(messages, directory)
-            messages.append(status)
-            for number, message in enumerate(messages, 1):
-                # Ids of several segments would collide; the SDK numbers the messages of a run from 1.
-                message["payload"]["message_id"] = number
-            write_messages(archive, messages)
+            messages += said_last
+            write_messages(archive, numbered(messages))
             write_member(archive, "experiment.json", json.dumps(_experiment(run)))
         # Before it takes the place of an earlier one, which may be the only sound archive.
         if wrong := check_archive(beside):

@@ -6,7 +6,8 @@ import contextlib
 import fcntl
 import functools
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from experiment.system.names import short
 
 # For the saved model, figures and predictions of a run, and all of it once more in its archive.
 RUN_BYTES = 48_000_000
+EDIT_SECONDS = 5.0  # a change of ``run.json`` takes milliseconds: who holds it longer is stuck
 
 
 class RunDirectory:
@@ -102,9 +104,37 @@ class RunDirectory:
 
     def update_run(self, **fields: Any) -> dict[str, Any]:
         """Change fields of ``run.json`` and return all of them."""
-        run = (read_json(self.run_file) if self.run_file.exists() else {}) | fields
-        write_json(self.run_file, run)
+        return self.edit_run(lambda run: fields)  # noqa: ARG005
+
+    def edit_run(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> dict[str, Any]:
+        """Change fields of ``run.json`` by what they are, and return all of them."""
+        with self._editing():
+            run = read_json(self.run_file) if self.run_file.exists() else {}
+            run |= change(run)
+            write_json(self.run_file, run)
         return run
+
+    @contextlib.contextmanager
+    def _editing(self) -> Iterator[None]:
+        """Keep others from changing ``run.json`` meanwhile: a run that trains may get a tag.
+
+        No lock is worth a run: on a disk that has none, or after EDIT_SECONDS, the change is made anyway.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            deadline = time.monotonic() + EDIT_SECONDS
+            while time.monotonic() < deadline:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    time.sleep(0.01)
+                except OSError:
+                    break
+                else:
+                    break
+            yield
+        finally:
+            os.close(handle)
 
     def is_alive(self) -> bool:
         """Tell whether a process on this machine still works on the run, by its lock; nothing is written."""

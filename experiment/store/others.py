@@ -15,6 +15,8 @@ from experiment.system.names import short
 # Files of a run in Comet that are read back by their names, and the kind of those that are code.
 PREDICTIONS, PATCH = "predictions.npz", "git.patch"
 SOURCE_CODE = "source_code"
+# What a run is called, which people may change: name and note.
+NAME, NOTE = "Name", "note"
 USAGE = "usage_"  # before the names of what a run took of its machine
 _DATASET = {
     "name": "dataset",
@@ -37,7 +39,8 @@ def facts_from_others(
     """
     found = {
         **known,
-        "name": str(others.get("Name") or short(known["key"])),
+        "name": str(others.get(NAME) or short(known["key"])),
+        **({"note": str(others[NOTE])} if others.get(NOTE) else {}),
         "dataset": {field: str(others[name]) for field, name in _DATASET.items() if name in others},
         "git": _git(_part(others, "git_")),
         "machine": _part(others, "machine_"),

@@ -101,6 +101,9 @@ class _Run(Schema):
     status: Literal["running", "finished", "failed", "interrupted"]
     mode: Literal["online", "offline", "disabled"]
     tags: list[str] = []
+    removed_tags: list[str] = []
+    note: str | None = None
+    labelled: Seconds = 0.0
     workspace: str | None = None
     project: str | None = None
     url: str | None = None

@@ -216,7 +216,12 @@ def _other(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
 
 
 def _tags(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
-    run.tags += body["addedTags"]
+    run.tags = list(dict.fromkeys(run.tags + body["addedTags"]))
+    return 200, {}
+
+
+def _delete_tags(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+    run.tags = [tag for tag in run.tags if tag not in body["tags"]]
     return 200, {}
 
 
@@ -317,6 +322,8 @@ _ANSWERS: dict[str, Any] = {
     "batch/logger/experiment/metric": _metrics,
     "batch/logger/experiment/parameter": _parameters,
     "write/experiment/log-other": _other,
+    "write/experiment/tags/delete": _delete_tags,
+    "write/experiment/tags": _tags,
     "write/experiment/graph": _graph,
     "write/experiment/system-details": _system,
     "experiment/system-details": _read_system,

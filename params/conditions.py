@@ -21,6 +21,14 @@ class When:
     of_data: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Says that a parameter has another default under a condition; having it does not count as given."""
+
+    when: When
+    value: Any
+
+
 class Synonyms(tuple[str, ...]):
     """What a parameter is called elsewhere: not understood here, but answered with its name here."""
 
@@ -39,6 +47,11 @@ def is_set_of_pictures(dataset: str) -> bool:
 
 MLP = When("model mlp", lambda params: params.model == "mlp")
 CNN = When("model cnn", lambda params: params.model == "cnn")
+PRETRAINED = When("model pretrained", lambda params: params.model == "pretrained")
+TUNING = When(
+    "model pretrained and fine-tune-epochs",
+    lambda params: params.model == "pretrained" and params.fine_tune_epochs > 0,
+)
 STOPPING = When("early-stopping", lambda params: params.early_stopping)
 PICTURES = When(
     "a folder of pictures or a CSV", lambda params: is_set_of_pictures(params.dataset), of_data=True
@@ -61,3 +74,8 @@ SPLIT = When(
     ),
     of_data=True,
 )
+
+
+def backbone_is(name: str) -> When:
+    """Return the condition that a run is on a pretrained backbone of this name."""
+    return When(f"backbone {name}", lambda params: params.backbone == name)

@@ -8,8 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BeforeValidator
 
-from params.groups import Group, parameter_name
-from params.spec import GROUPS, Params, condition
+from params.spec import Params, condition, parameter_name, presets
 
 PAGE = Path(__file__).parent.parent / "docs" / "parameters.md"
 WIDTH = 118
@@ -23,8 +22,9 @@ A parameter changes the result of a run. It has one spelling everywhere: the fla
 
 A parameter file given with `--params FILE` overrides the defaults, and flags override both. `FILE` is a TOML
 file, or the name of one in `params/`: `python train.py --params mnist-cnn --epochs 3`. `params/` holds
-`mnist-mlp` (the tutorial's values, which are the defaults), `mnist-cnn` and `fashion-cnn`;
-[speed](speed.md#recipes) has their results.
+`mnist-mlp` (the tutorial's values, which are the defaults), `mnist-cnn` and `fashion-cnn`
+([speed](speed.md#recipes) has their results), and `pictures`, for a [folder of
+pictures](pictures.md#a-pretrained-backbone).
 
 ## Errors and notices
 
@@ -62,7 +62,9 @@ def _group(group: type[Group]) -> str:
 def _section(field: str) -> str:
     """Describe a parameter: what it does, its default, what is allowed, when it applies."""
     declared = Params.model_fields[field]
-    facts = [f"default `{_toml(declared.default)}`", f"allowed: {_allowed(declared)}"]
+    others = [f"`{_toml(each.value)}` with {each.when.text}" for each in presets(field)]
+    default = ", ".join([f"`{_toml(declared.default)}`", *others])
+    facts = [f"default {default}", f"allowed: {_allowed(declared)}"]
     if when := condition(field):
         facts.append(f"applies with {when.text}")
     paragraphs = [textwrap.fill(f"{text}.", WIDTH) for text in (declared.description, "; ".join(facts))]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from experiment.errors import UserError
-from params.conditions import Synonyms, When
+from params.conditions import Preset, Synonyms, When
 from params.groups import parameter_name
 from params.groups.data import Data
 from params.groups.network import Network
@@ -45,6 +45,15 @@ class Params(Result, Training, Network, Data):
                     raise UserError(_unknown_argument(name)) from None
                 raise UserError(sentence(type(self), details, parameter_name(name))) from None
 
+    @model_validator(mode="after")
+    def _take_presets(self) -> Params:
+        """Give what was not given the default that its condition calls for."""
+        for field in type(self).model_fields.keys() - self.model_fields_set:
+            for preset in presets(field):
+                if preset.when.applies(self):
+                    self.__dict__[field] = preset.value  # the model is frozen for all others
+        return self
+
     def given(self) -> set[str]:
         """Return the names of those that were given, be it at their default."""
         return set(map(parameter_name, self.model_fields_set))
@@ -76,6 +85,11 @@ def _unknown_argument(name: str) -> str:
 def condition(field: str) -> When | None:
     """Return when the parameter behind a field applies, or None where it always does."""
     return next((part for part in Params.model_fields[field].metadata if isinstance(part, When)), None)
+
+
+def presets(field: str) -> list[Preset]:
+    """Return the other defaults of the parameter behind a field."""
+    return [part for part in Params.model_fields[field].metadata if isinstance(part, Preset)]
 
 
 SYNONYMS = {

@@ -33,7 +33,7 @@ def inspect_arguments(parser: argparse.ArgumentParser) -> None:
 def inspect_command(options: argparse.Namespace) -> int:
     """Say what a folder of pictures or a set of arrays holds and what is wrong with it, without training."""
     from experiment.data import array_report, image_report, image_set, pictures
-    from experiment.data.splits import split_arrays
+    from experiment.data.splits import default_validation, split_arrays
     from params.load import load_params
 
     if array_report.is_array_set(options.folder):
@@ -48,7 +48,7 @@ def inspect_command(options: argparse.Namespace) -> int:
     wrong, split = image_set.reasons(inspection), None
     if not wrong:
         arrays = image_set.load_images(inspection, values.__getitem__, memory=0)
-        values["validation"] = "folder" if arrays.validation else "test"
+        values["validation"] = default_validation(arrays)
         try:
             split = split_arrays(arrays, values.__getitem__)
         except UserError as error:

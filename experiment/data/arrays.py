@@ -40,6 +40,7 @@ class StoredImages:
 class Examples:
     """Images uint8 [N, H, W, C], 0–255, their labels int32 [N], 0 to classes − 1, and perhaps their files.
 
+    What a frozen backbone makes of images may stand in their place, float32 [N, …].
     ``files`` holds text [N], the pictures' paths as the set has them; None for arrays.
     """
 

@@ -11,11 +11,13 @@ import numpy as np
 from experiment.data.arrays import Arrays, Examples, sha256
 from experiment.errors import UserError
 from experiment.system.names import counted
-from params.conditions import NAMED_SETS
+from params.conditions import NAMED_SETS, is_set_of_pictures
 from params.spec import GetParameter
 
 FOLD = "fold"
 TEST_FRACTION = 0.2  # of a set without a test part
+PICTURES_VALIDATION = 0.15
+LEAST_OF_A_CLASS = 3  # pictures: with one held out, two are left to train on
 MOST_FOLDS = 20  # that groups are dealt into, to take a fraction of them
 
 
@@ -50,6 +52,25 @@ def check_repeats(arrays: Arrays, get_parameter: GetParameter) -> None:
 def splits_by_chance(arrays: Arrays, validation: str | float, folds: int = 0) -> bool:
     """Tell whether a set is split by a seed: for a validation fraction, folds, or as it has no test part."""
     return arrays.test is None or folds > 0 or validation not in ("test", "folder")
+
+
+def default_validation(arrays: Arrays) -> str | float:
+    """Return what ``validation`` is where it was not given: a set's own part; a fraction of pictures.
+
+    The tutorial validates on the test set, and so do arrays. Of pictures, a fraction of the training set is
+    held out, unless some class has too few of them for that.
+    """
+    if arrays.validation is not None:
+        return "folder"
+    if not is_set_of_pictures(arrays.name):
+        return "test"
+    # What a split deals out is a group: duplicates of a picture, or a patient's pictures.
+    groups = np.arange(len(arrays.train)) if arrays.groups is None else arrays.groups
+    labels = arrays.train.labels[np.unique(groups, return_index=True)[1]]
+    share = 1 - TEST_FRACTION if arrays.test is None else 1
+    left = np.bincount(labels, minlength=len(arrays.class_names)) * share
+    enough = left.min() >= LEAST_OF_A_CLASS and left.sum() * PICTURES_VALIDATION >= len(left)
+    return PICTURES_VALIDATION if enough else "test"
 
 
 def split_arrays(arrays: Arrays, get_parameter: GetParameter) -> Dataset:

@@ -98,6 +98,9 @@ def differences(original: RunRecord, values: Mapping[str, Any], facts: Mapping[s
         Difference(f"parameter {name}", value, None) for name, value in stored.items() if name not in values
     ]
     found += _data_differences(then["dataset"], facts["dataset"])
+    weights = [short(each.get("backbone", {}).get("sha256", "")) for each in (then, facts)]
+    if weights[0] != weights[1]:
+        found.append(Difference("data of the backbone's weights (SHA-256)", *weights))
     if then["code_fingerprint"] != facts["code_fingerprint"]:
         found.append(
             Difference(f"code {_changed_files(original.code())}".strip(), _version(then), _version(facts))

@@ -18,7 +18,7 @@ from experiment.data.arrays import Arrays, StoredImages, check_arrays
 from experiment.data.image import FULL_DEPTH
 from experiment.data.image_set import Inspection, load_images
 from experiment.data.named_sets import load_arrays
-from experiment.data.splits import FOLD, Dataset, check_repeats, split_arrays
+from experiment.data.splits import FOLD, Dataset, check_repeats, default_validation, split_arrays
 from experiment.run import figures, provenance
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json
@@ -91,12 +91,11 @@ def open_data(params: Params, dataset: Mapping[str, np.ndarray] | Arrays | None,
 
 def resolve(params: Params, arrays: Arrays) -> Params:
     """Put what a set turned out to be in the place of what was asked for: its name, its validation part."""
-    # A set's own validation part is used unless another one was asked for, by flag, file or program.
-    found = {"dataset": arrays.name}
-    if "validation" not in params.model_fields_set and params.folds and arrays.test is not None:
-        found["validation"] = FOLD
-    elif "validation" not in params.model_fields_set and arrays.validation is not None:
-        found["validation"] = "folder"
+    found: dict[str, Any] = {"dataset": arrays.name}
+    # Another part is validated on where it was asked for, by flag, file or program.
+    if "validation" not in params.model_fields_set:
+        folded = params.folds and arrays.test is not None
+        found["validation"] = FOLD if folded else default_validation(arrays)
     return params.model_copy(update=found)
 
 
@@ -154,6 +153,7 @@ def _others(facts: Mapping[str, Any]) -> dict[str, Any]:
         "test_examples": described["test"],
         "code_fingerprint": facts["code_fingerprint"],
         "python": facts["python"],
+        **{f"backbone_{name}": value for name, value in facts.get("backbone", {}).items()},
         "command": " ".join(facts["command"])[:COMMAND_CHARACTERS],
         **{f"git_{name}": value for name, value in facts["git"].items() if value != ""},
         **{f"machine_{name}": value for name, value in facts["machine"].items()},

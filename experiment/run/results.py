@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,12 @@ from experiment.store import bundle as bundles
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json
 from experiment.system import machine
-from experiment.system.names import as_utf8
+from experiment.system.console import Console
+from experiment.system.names import as_utf8, counted
 
 if TYPE_CHECKING:
     from experiment.training.callbacks import MetricsLogger
+    from experiment.training.pretrained import Stage
     from experiment.training.trainer import Evaluation, Training
 
 
@@ -108,8 +111,42 @@ def log_results(
     figures.log_curves(tracker, folder / "curves.png", logger.history)
 
 
-def log_weights(tracker: Tracker, model: Any) -> None:
-    """Log a histogram of each weight array at the last step."""
+def log_features(tracker: Tracker, directory: RunDirectory, stage: Stage, console: Console) -> None:
+    """Log and say how long a backbone's features took and how many were kept, or why there are none."""
+    if stage.notice:
+        console.notice(stage.notice)
+    if stage.facts:
+        tracker.log_others(stage.facts)
+        directory.update_run(features=dict(stage.facts))
+        console.say(_features_text(stage.facts))
+
+
+def _features_text(facts: Mapping[str, float]) -> str:
+    count, kept, seconds = int(facts["features"]), int(facts["features_from_cache"]), facts["features_s"]
+    pace = f", {(count - kept) / seconds:.0f} a second" if count > kept and seconds else ""
+    shares = f"{kept:,} from the cache, {count - kept:,} computed{pace}"
+    return f"features of {counted(count, 'picture')}: {shares}; {seconds:.1f} s"
+
+
+def log_fine_tuning(tracker: Tracker, tuning: Mapping[str, Any], console: Console) -> None:
+    """Log and say which epoch's weights fine-tuning left."""
+    tracker.log_others(tuning)
+    epoch = tuning["kept_epoch"]
+    console.say(
+        f"fine-tuning lowered val_loss: the weights after epoch {epoch} are kept"
+        if tuning["fine_tuning_kept"]
+        else f"fine-tuning did not lower val_loss: the weights after epoch {epoch}, before it, are kept"
+    )
+
+
+def log_weights(tracker: Tracker, directory: RunDirectory, model: Any) -> None:
+    """Log a histogram of each trained weight array at the last step, and how many values there are."""
+    counts = {
+        "trainable_parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
+        "total_parameters": model.count_params(),
+    }
+    tracker.log_others(counts)
+    directory.update_run(**counts)
     weights = {weight.path: weight.numpy() for weight in model.trainable_weights}
     figures.log_weight_histograms(tracker, weights, int(model.optimizer.iterations.numpy()))
 
@@ -121,10 +158,11 @@ def write_bundle(
     parameters: Mapping[str, Any],
     results: Mapping[str, Any],
     depth: int = FULL_DEPTH,
+    backbone: Mapping[str, str] | None = None,
 ) -> Path:
     """Write beside the saved model what it takes to use it; return the file's path.
 
-    ``depth`` is how many of 16 bits of grey the pictures' files use.
+    ``depth`` is how many of 16 bits of grey the pictures' files use; ``backbone`` whose weights are inside.
     """
     metrics = ("test_loss", "test_accuracy", "test_ece", "test_ece_calibrated")
     return bundles.write_bundle(
@@ -143,6 +181,7 @@ def write_bundle(
             metrics={name: results[name] for name in metrics},
             temperature=results["temperature"],
             temperature_fitted_on=results["temperature_fitted_on"],
+            backbone=dict(backbone) if backbone else None,
         ),
     )
 

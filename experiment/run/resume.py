@@ -30,6 +30,10 @@ def check_resumable(
         raise UserError(
             f"run {name} is finished; to train it further, give more than --epochs {stored['epochs']}"
         )
+    if stored.get("fine-tune-epochs") and params.epochs != stored["epochs"]:
+        raise UserError(
+            f"epochs = {params.epochs}: run {name} is fine-tuned after {stored['epochs']} and keeps them"
+        )
     if params.epochs < stored["epochs"]:
         raise UserError(
             f"epochs = {params.epochs}: a resumed run can have more epochs than {stored['epochs']}, not fewer"
@@ -37,6 +41,11 @@ def check_resumable(
     for parameter, value in params.applicable().items():
         if parameter != "epochs" and parameter in stored and stored[parameter] != value:
             raise UserError(f"{parameter} = {value!r}: a resumed run keeps its own, {stored[parameter]!r}")
+    if (now := facts.get("backbone")) and now["sha256"] != run.get("backbone", now)["sha256"]:
+        raise UserError(
+            f"backbone-weights = '{params.backbone_weights}' are not those that run {name} began with: "
+            "their SHA-256 differs"
+        )
     for part in ("fingerprint", "split_fingerprint"):
         if facts["dataset"][part] != run["dataset"][part]:
             raise UserError(

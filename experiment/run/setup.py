@@ -7,6 +7,7 @@ from collections.abc import Collection, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiment.comet import session, settings
+from experiment.data import backbone_checks
 from experiment.data.image_report import split_text
 from experiment.data.labels import OPTIONAL
 from experiment.data.splits import Dataset, splits_by_chance
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
     from experiment.training.models import ModelBuilder
 
 # Of a program's own model these are logged when it reads them: it may read some of the stock ones, or none.
-MODEL_PARAMETERS = tuple(map(parameter_name, Network.model_fields))
+MODEL_PARAMETERS = (
+    *("model", "layer-1-size", "layer-2-size", "filters", "backbone", "backbone-weights", "dropout"),
+    *("fine-tune-epochs", "fine-tune-lr", "fine-tune-from"),
+    *("augment-flip", "augment-shift", "augment-rotation"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +63,11 @@ class Setup:
     options: Options
     purpose: Purpose
     console: Console
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the network is ours with a pretrained backbone, not a program's own."""
+        return "backbone" in self.facts
 
     def certain(self) -> dict[str, Any]:
         """Return the parameters that are logged whether they are read or not."""
@@ -102,6 +112,9 @@ def describe(
         console.say(split_text(opened.inspection, split))
     secrets = (settings.api_key(),)
     facts = provenance.describe_run(secrets, console.notice) | {"dataset": data_facts(split, opened.source)}
+    if params.model == "pretrained" and not build_model:
+        weights = backbone_checks.check(values, split.train.images.shape[1:])
+        facts["backbone"] = backbone_checks.facts(weights)
     if resume:
         check_resumable(resume, params, facts, console.notice)
     facts |= purpose.facts(values, facts, console.say)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from experiment.comet.settings import api_key
 from experiment.comet.tracker import LoggedParameters
 from experiment.data.arrays import Arrays
 from experiment.data.splits import Dataset
+from experiment.run import fitting
 from experiment.run import results as outcomes
 from experiment.run.inputs import log_inputs, open_data
 from experiment.run.lifecycle import recorded
@@ -24,7 +23,6 @@ from experiment.run.setup import Setup, check_early, describe
 from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record
 from experiment.store.files import write_json
-from experiment.store.journal import MetricsJournal
 from experiment.store.record import RunRecord
 from experiment.system import keras_settings, machine, process_clock
 from experiment.system.console import Console
@@ -34,10 +32,8 @@ from params.spec import Params
 if TYPE_CHECKING:
     import keras
 
-    from experiment.training.callbacks import MetricsLogger
-    from experiment.training.checkpoints import Checkpoint
     from experiment.training.models import ModelBuilder
-    from experiment.training.trainer import Evaluation, Training
+    from experiment.training.trainer import Evaluation
 
 __all__ = ["Options", "train_and_evaluate"]
 
@@ -81,9 +77,9 @@ def train_and_evaluate(
             log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts)
         split = _prepare(setup, parameters)
         model = _build(setup, parameters, split)
-        checkpoint = _restore(setup, model)
+        start = fitting.restore(setup, parameters, split, model)
         with phase(process_clock.TRAINING):
-            fitted = _fit(setup, parameters, split, model, checkpoint)
+            fitted = fitting.fit(setup, parameters, split, model, start)
         with phase(process_clock.EVALUATING):
             evaluated = _evaluate(setup, parameters, split, model, fitted)
         with phase(process_clock.LOGGING):
@@ -91,15 +87,6 @@ def train_and_evaluate(
     # Only now is the archive built and the process's time nearly over.
     write_json(directory.results_file, results | {"process_s": process_clock.process_seconds()})
     return read_record(directory.path)
-
-
-@dataclasses.dataclass(frozen=True)
-class Fitted:
-    """What training did, what was logged of its epochs, and its seconds."""
-
-    training: Training
-    logger: MetricsLogger
-    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,54 +123,8 @@ def _build(setup: Setup, parameters: LoggedParameters, split: Dataset) -> keras.
     return model
 
 
-def _restore(setup: Setup, model: keras.Model) -> Checkpoint | None:
-    """Give the model the state of the last checkpoint, if there is one."""
-    from experiment.training import checkpoints
-
-    checkpoint = checkpoints.read_checkpoint(setup.directory.checkpoints, setup.console.notice)
-    if checkpoint:
-        checkpoints.restore(checkpoint, model)
-        setup.console.say(f"resumed after epoch {checkpoint.epochs}")
-    return checkpoint
-
-
-def _fit(
-    setup: Setup,
-    parameters: LoggedParameters,
-    split: Dataset,
-    model: keras.Model,
-    checkpoint: Checkpoint | None,
-) -> Fitted:
-    """Train; each epoch is journalled, then told to the tracker, then kept as a checkpoint."""
-    from experiment.training import callbacks, trainer
-
-    get_parameter, directory, console = parameters.get_parameter, setup.directory, setup.console
-    epochs, done = get_parameter("epochs"), checkpoint.epochs if checkpoint else 0
-    # It had stopped early: no epoch is left, but the test may still be missing.
-    if checkpoint and checkpoint.state["stopped"]:
-        done = epochs
-    steps = math.ceil(len(split.train) / get_parameter("batch-size"))
-    journal = MetricsJournal(directory.metrics_file)
-    logger = callbacks.MetricsLogger(
-        parameters.tracker, journal, console, epochs, steps, get_parameter("on-nan")
-    )
-    logger.history = checkpoint.state["history"] if checkpoint else {}
-    stopping = callbacks.early_stopping(get_parameter, checkpoint)
-    # In this order: what a checkpoint counts as done must be in the journal before, and on disk before others
-    # are told of it.
-    told = [logger, callbacks.Checkpoints(directory.checkpoints, logger, stopping), *setup.options.callbacks]
-    console.start(epochs, done)
-    started = time.perf_counter()
-    training = trainer.fit(
-        *(model, split, get_parameter, [*([stopping] if stopping else []), *told], done),
-        on_step_losses=logger.step_losses,
-    )
-    console.stop()
-    return Fitted(training, logger, time.perf_counter() - started)
-
-
 def _evaluate(
-    setup: Setup, parameters: LoggedParameters, split: Dataset, model: keras.Model, fitted: Fitted
+    setup: Setup, parameters: LoggedParameters, split: Dataset, model: keras.Model, fitted: fitting.Fitted
 ) -> Evaluated:
     """Save the model, and evaluate it as it was saved: that is the run's result."""
     from experiment.training import checkpoints, models, trainer
@@ -196,8 +137,8 @@ def _evaluate(
     on_test = held_out = trainer.evaluate(reloaded, split.test, classes)
     if split.validation is not split.test:
         held_out = trainer.evaluate(reloaded, split.validation, classes)
-    summarized = outcomes.summarize(fitted.logger, on_test, fitted.seconds)
-    return Evaluated(saved, held_out, on_test, summarized | outcomes.calibrate(split, held_out, on_test))
+    results = outcomes.summarize(fitted.logger, on_test, fitted.seconds) | dict(fitted.tuning)
+    return Evaluated(saved, held_out, on_test, results | outcomes.calibrate(split, held_out, on_test))
 
 
 def _conclude(
@@ -205,7 +146,7 @@ def _conclude(
     parameters: LoggedParameters,
     split: Dataset,
     model: keras.Model,
-    fitted: Fitted,
+    fitted: fitting.Fitted,
     evaluated: Evaluated,
 ) -> dict[str, Any]:
     """Log what came out, the saved model last; return all results."""
@@ -216,9 +157,10 @@ def _conclude(
         *(tracker, directory, split, fitted.logger, evaluated.held_out, evaluated.on_test, results)
     )
     results |= setup.purpose.conclude(tracker, directory, fitted.logger.history, results)
-    outcomes.log_weights(tracker, model)
+    outcomes.log_weights(tracker, directory, model)
     bundle = outcomes.write_bundle(
-        directory, evaluated.saved, split, parameters.logged(), results, setup.opened.depth
+        *(directory, evaluated.saved, split, parameters.logged(), results, setup.opened.depth),
+        setup.facts.get("backbone"),
     )
     outcomes.log_model(tracker, evaluated.saved, bundle, setup.options.register, notify)
     outcomes.check_parameters(parameters, setup.params.given() & set(setup.values), directory, notify)

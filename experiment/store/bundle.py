@@ -41,6 +41,7 @@ class Bundle(_Described):
     """A saved model's description, ``bundle.json`` beside it.
 
     ``temperature`` divides the model's logits before the softmax, fitted on the set that is named.
+    ``backbone`` names a pretrained one inside: its weights' SHA-256, where they came from, their licence.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Bundle(_Described):
     metrics: dict[str, float | Literal["NaN", "Infinity", "-Infinity"]]
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     temperature_fitted_on: str
+    backbone: dict[str, str] | None = None
     format: Literal[1] = 1
 
     @model_validator(mode="after")

@@ -127,7 +127,8 @@ def parameters(point: SearchPoint, base: Params) -> Params:
     Raises:
         ValueError: a value isn't allowed.
     """
-    return check_params(base.model_dump(by_alias=True) | point)
+    # What nobody set takes the default that the point's own model and backbone call for.
+    return check_params(base.model_dump(by_alias=True, exclude_unset=True) | point)
 
 
 def spelled(point: Mapping[str, Any]) -> str:

@@ -127,13 +127,18 @@ class Console:
         if self._quiet or not streams.is_terminal():
             yield lambda title, done, total: None  # noqa: ARG005
             return
-        from rich.progress import Progress
+        from rich.progress import Progress, TextColumn
 
-        with Progress(console=streams.terminal(), transient=True) as bar:
-            task = bar.add_task("")
-            yield lambda title, done, total: bar.update(
-                task, description=f"{title} pictures", completed=done, total=total
-            )
+        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[pace]}"))
+        with Progress(*columns, console=streams.terminal(), transient=True) as bar:
+            task = bar.add_task("", pace="")
+
+            def show(title: str, done: int, total: int) -> None:
+                speed = bar.tasks[0].speed
+                pace = f"{speed:.0f} a second" if speed else ""
+                bar.update(task, description=f"{title} pictures", completed=done, total=total, pace=pace)
+
+            yield show
 
     def epoch(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """Show a finished epoch, counted from 1."""

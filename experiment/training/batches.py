@@ -50,13 +50,17 @@ class Source:
 
 
 def scaled(images: Any) -> Any:
-    """Return images uint8 0–255 as floats in 0–1, as what they were: array, tensor or symbol."""
+    """Return images uint8 0–255 as floats in 0–1, as what they were: array, tensor or symbol.
+
+    What is float already, the features that stand in the place of images, is left as it is.
+    """
     kind = keras.config.floatx()
-    return (images.astype(kind) if isinstance(images, np.ndarray) else keras.ops.cast(images, kind)) / 255
+    values = images.astype(kind) if isinstance(images, np.ndarray) else keras.ops.cast(images, kind)
+    return values / 255 if keras.backend.standardize_dtype(images.dtype) == "uint8" else values
 
 
 def pixels_of(model: keras.Model, examples: Examples) -> np.ndarray:
-    """Return images as a model takes them: floats in 0–1, shaped as its input."""
+    """Return images as a model takes them: floats in 0–1, or features; shaped as its input."""
     return scaled(examples.images[:]).reshape(-1, *input_shape(model, examples))
 
 

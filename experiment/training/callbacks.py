@@ -15,7 +15,7 @@ from experiment.comet.tracker import Tracker
 from experiment.store.journal import MetricsJournal, Point
 from experiment.system import process_clock
 from experiment.system.console import Console
-from experiment.training.checkpoints import Checkpoint, write_checkpoint
+from experiment.training.checkpoints import Checkpoint, all_weights, trained_weights, write_checkpoint
 
 # Of single steps in a run: a curve shows no more, and the journal of a long run stays small.
 STEP_POINTS = 1000
@@ -132,7 +132,8 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         if self._checkpoint:
             for name, value in self._checkpoint.state["stopping"].items():
                 setattr(self, name, value)
-            self.best_weights = list(self._checkpoint.best_weights) or None
+            best = self._checkpoint.best_weights
+            self.best_weights = all_weights(self.model, best) if best else None
 
     def state(self) -> dict[str, Any]:
         """Return the counters that a checkpoint holds."""
@@ -143,10 +144,24 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Write a checkpoint after each epoch, once its metrics are in the journal."""
+    """Write a checkpoint after each epoch, once its metrics are in the journal.
 
-    def __init__(self, folder: Path, logger: MetricsLogger, stopping: EarlyStopping | None) -> None:
+    Args:
+        folder: where to.
+        logger: whose history goes with it.
+        stopping: whose counters and best weights go with it, if there is early stopping or fine-tuning.
+        tuned_from: in fine-tuning, how many epochs were before it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        logger: MetricsLogger,
+        stopping: EarlyStopping | None,
+        tuned_from: int | None = None,
+    ) -> None:
         super().__init__()
+        self._tuned_from = tuned_from
         self._folder = folder
         self._logger = logger
         self._stopping = stopping
@@ -154,15 +169,17 @@ class Checkpoints(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         """Write; a disk that is full ends the run while its archive can still be built."""
         stopping = self._stopping
+        best = stopping.best_weights if stopping else None
         checkpoint = Checkpoint(
             epochs=epoch + 1,
-            weights=self.model.get_weights(),
+            weights=trained_weights(self.model),
             optimizer=[variable.value.numpy() for variable in self.model.optimizer.variables],
-            best_weights=(stopping.best_weights or []) if stopping else [],
+            best_weights=trained_weights(self.model, best) if best else [],
             state={
                 "history": self._logger.history,
                 "stopping": stopping.state() if stopping else {},
                 "stopped": bool(self.model.stop_training),
+                "tuned_from": self._tuned_from,
             },
         )
         with process_clock.phase(process_clock.LOGGING):

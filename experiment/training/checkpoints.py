@@ -24,6 +24,7 @@ from experiment.store.files import (
     parse_json,
     sync_folder,
 )
+from experiment.training.programs import walk
 
 # The one before serves where a disk damaged the newest.
 KEPT = 2
@@ -33,7 +34,8 @@ KEPT = 2
 class Checkpoint:
     """The state after so many epochs; orders and random numbers follow from (seed, epoch), so none are in it.
 
-    ``state`` holds what is no array: the history, and the counters of early stopping.
+    ``state`` holds what is no array: the history, the counters of early stopping, and in fine-tuning the
+    number of epochs before it.
     """
 
     epochs: int
@@ -64,10 +66,45 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         old.unlink()
 
 
+def trained_weights(model: keras.Model, values: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+    """Return a model's weights, or as many ``values`` in their place, but for those of frozen models in it.
+
+    Frozen backbones are large, never change, and come back from where they came.
+    """
+    values = model.get_weights() if values is None else values
+    return [value for value, kept in zip(values, _is_trained(model), strict=True) if kept]
+
+
+def all_weights(model: keras.Model, trained: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return what ``trained_weights`` did, with the weights of the model's frozen models in their places.
+
+    Raises:
+        ValueError: there are too few or too many.
+    """
+    kept = _is_trained(model)
+    if sum(kept) != len(trained):
+        raise ValueError(f"a checkpoint of {len(trained)} weights for a model that trains {sum(kept)}")
+    rest = iter(trained)
+    return [next(rest) if own else value for value, own in zip(model.get_weights(), kept, strict=True)]
+
+
+def _is_trained(model: keras.Model) -> list[bool]:
+    inner = [layer for layer in walk(model) if hasattr(layer, "layers")]
+    frozen = {
+        id(weight)
+        for each in inner
+        for layer in (each, *walk(each))
+        if not layer.trainable
+        for weight in layer.weights
+    }
+    return [id(weight) not in frozen for weight in model.weights]
+
+
 class _State(Schema):
     history: dict[str, list[float]]
     stopping: dict[str, float | None]
     stopped: bool
+    tuned_from: int | None = None
 
 
 def read_checkpoint(folder: Path, notify: Callable[[str], None] = lambda _: None) -> Checkpoint | None:
@@ -92,7 +129,7 @@ def read_checkpoint(folder: Path, notify: Callable[[str], None] = lambda _: None
 
 def restore(checkpoint: Checkpoint, model: keras.Model) -> None:
     """Give a freshly built and compiled model the weights and the optimizer's state of a checkpoint."""
-    model.set_weights(checkpoint.weights)
+    model.set_weights(all_weights(model, checkpoint.weights))
     # An optimizer makes its variables at the first step; there must be some to assign to.
     model.optimizer.build(model.trainable_variables)
     for variable, value in zip(model.optimizer.variables, checkpoint.optimizer, strict=True):

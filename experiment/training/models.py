@@ -7,6 +7,8 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
+from experiment.data.weights import find_weights
+from experiment.training.backbones import build_backbone
 from params.spec import GetParameter
 
 # Called with (get_parameter, image_shape (H, W, C), classes); returns an uncompiled model over float32 pixels
@@ -61,6 +63,26 @@ def build_cnn(get_parameter: GetParameter, image_shape: tuple[int, int, int], cl
     return model
 
 
+def build_pretrained(
+    get_parameter: GetParameter, image_shape: tuple[int, int, int], classes: int
+) -> keras.Model:
+    """Build a frozen ImageNet backbone under a dense layer: float32 [N, H, W, C] to logits [N, classes].
+
+    Raises:
+        UserError: the backbone's weights cannot be had.
+    """
+    backbone = get_parameter("backbone")
+    weights = find_weights(backbone, get_parameter("backbone-weights"))
+    stack = [
+        keras.Input(image_shape, name="pixels"),
+        *augmentation_layers(get_parameter),
+        build_backbone(backbone, weights, image_shape),
+        layers.Dropout(get_parameter("dropout"), name="dropout"),
+        layers.Dense(classes, name="logits"),
+    ]
+    return keras.Sequential(stack, name="pretrained")
+
+
 def _add_convolution(model: keras.Sequential, name: str, filters: int) -> None:
     # No bias: BatchNormalization subtracts the mean, bias included, and adds its own offset.
     model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv-{name}"))
@@ -94,7 +116,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
     return plain
 
 
-MODELS: dict[str, ModelBuilder] = {"mlp": build_mlp, "cnn": build_cnn}
+MODELS: dict[str, ModelBuilder] = {"mlp": build_mlp, "cnn": build_cnn, "pretrained": build_pretrained}
 
 
 def build_model(get_parameter: GetParameter, image_shape: tuple[int, int, int], classes: int) -> keras.Model:

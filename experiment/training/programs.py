@@ -128,6 +128,8 @@ def _copy(sources: list[Any], targets: list[Any]) -> None:
 def _key(model: keras.Model, setting: Any) -> str:
     """Describe what a program depends on; '' for a model whose configuration does not say it all."""
     layers = [model, *walk(model)]
+    # A functional model's operations are no layers where they hold no state, but are named and counted, too.
+    layers += [each for layer in layers for each in getattr(layer, "operations", ()) if each not in layers]
     stock = [type(layer).__module__.startswith("keras.") for layer in layers]
     if setting is None or not all(stock) or any(isinstance(layer, keras.layers.Lambda) for layer in layers):
         return ""

@@ -64,6 +64,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     initial_epoch: int = 0,
     *,
+    epochs: int | None = None,
     on_step_losses: OnStepLosses | None = None,
 ) -> Training:
     """Train a compiled model by Keras' own ``fit``, its epochs compiled as the parameter ``compile`` says.
@@ -77,6 +78,7 @@ def fit(
         get_parameter: reads ``batch-size``, ``epochs``, ``seed``, ``class-weights`` and ``compile``.
         callbacks: Keras callbacks; batch hooks fire once a compiled block, an epoch or about a second of one.
         initial_epoch: epochs that are done already.
+        epochs: how many there are in the end, instead of the parameter ``epochs``.
         on_step_losses: called with the number of a first step, from 1, and the losses float [steps] from
             there on, before callbacks are told of the epoch's end.
     """
@@ -86,7 +88,7 @@ def fit(
         with machine.without_old_garbage():
             history = model.fit(
                 feed.training,
-                epochs=get_parameter("epochs"),
+                epochs=epochs or get_parameter("epochs"),
                 initial_epoch=initial_epoch,
                 validation_data=feed.validation,
                 callbacks=[

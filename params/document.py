@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 from pydantic import BeforeValidator
 
-from params.spec import Params, condition, parameter_name, presets
+from params.groups import Group, parameter_name
+from params.spec import GROUPS, Params, condition, presets
 
 PAGE = Path(__file__).parent.parent / "docs" / "parameters.md"
 WIDTH = 118

@@ -11,7 +11,7 @@ from experiment.errors import UserError
 from experiment.system.parser import RUNS, Parser
 from params.groups import Group, parameter_name
 from params.load import NAMES
-from params.spec import SYNONYMS, Params, condition, presets
+from params.spec import GROUPS, SYNONYMS, condition, presets
 
 if TYPE_CHECKING:
     from experiment.run import Options
@@ -98,11 +98,10 @@ def _add_sweep_options(sweeps: argparse._ArgumentGroup) -> None:
     sweeps.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: this machine)")
 
 
-def _add_parameters(group: argparse._ArgumentGroup) -> None:
-    for name in NAMES:
-        field = Params.model_fields[name.replace("-", "_")]
-        when = condition(name.replace("-", "_"))
-        others = (f"{_shown(each.value)} with {each.when.text}" for each in presets(name.replace("-", "_")))
+def _add_parameters(arguments: argparse._ArgumentGroup, group: type[Group]) -> None:
+    for name, field in group.model_fields.items():
+        when = condition(name)
+        others = (f"{_shown(each.value)} with {each.when.text}" for each in presets(name))
         default = ", ".join([str(_shown(field.default)), *others])
         help_text = f"{field.description} (default: {default}{f'; with {when.text}' if when else ''})"
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}

@@ -10,7 +10,7 @@ from experiment.comet import session, settings
 from experiment.data import backbone_checks
 from experiment.data.image_report import split_text
 from experiment.data.labels import OPTIONAL
-from experiment.data.splits import Dataset, splits_by_chance
+from experiment.data.splits import PICTURES_VALIDATION, Dataset, splits_by_chance
 from experiment.errors import UserError
 from experiment.run import provenance
 from experiment.run.inputs import Opened, data_facts, resolve
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from experiment.training.models import ModelBuilder
 
 # Of a program's own model these are logged when it reads them: it may read some of the stock ones, or none.
-MODEL_PARAMETERS = (
-    *("model", "layer-1-size", "layer-2-size", "filters", "backbone", "backbone-weights", "dropout"),
-    *("fine-tune-epochs", "fine-tune-lr", "fine-tune-from"),
-    *("augment-flip", "augment-shift", "augment-rotation"),
-)
+MODEL_PARAMETERS = tuple(map(parameter_name, Network.model_fields))
+
+# Said where nobody chose, as the default for pictures is not that for arrays.
+VALIDATED_ON = {
+    PICTURES_VALIDATION: "this part of the training set is held out (validation = test is the test set)",
+    "test": "a class has too few pictures to hold some out, so each epoch is validated on the test set",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +104,10 @@ def describe(
     Raises:
         UserError: something does not go together, or the run cannot be gone on with.
     """
+    chosen = "validation" in params.model_fields_set or not opened.inspection
     params = resolve(params, opened.arrays)
+    if not chosen and params.validation in VALIDATED_ON:
+        console.say(f"validation = {params.validation}: {VALIDATED_ON[params.validation]}")
     values = _applicable(params, opened)
     _check_effects(params, values, opened, options, console, tell=not (resume or purpose.chose_parameters))
     for notice in opened.arrays.notices:

@@ -1,5 +1,7 @@
 """Parameters by what they set, each declared once: data, network, training, result."""
 
+from __future__ import annotations
+
 from pydantic import BaseModel, ConfigDict
 
 

@@ -337,7 +337,7 @@ def test_a_seed_of_the_split_is_refused_where_the_pictures_are_split_already(
     )
     write(tmp_path, SPLIT_SEED)
     with pytest.raises(SystemExit) as ended:
-        train.main(["--sweep", sweep, "--dataset", str(folder), *flags])
+        train.main(["--sweep", sweep, "--dataset", str(folder), "--validation", "test", *flags])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

@@ -7,17 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiment.data import feature_cache
-from experiment.data.weights import LEAST_SIDE, Weights, block_names, find_weights
+from experiment.data.weights import LEAST_SIDE, block_names, find_weights
 from experiment.errors import UserError
 from params.conditions import is_set_of_pictures
 
 
-def check(values: Mapping[str, Any], image_shape: Sequence[int]) -> Weights:
-    """Return the weights that parameters ask for, if a run can be made with them.
+def check(values: Mapping[str, Any], image_shape: Sequence[int]) -> dict[str, Any]:
+    """Return what a record says of the weights that parameters ask for, if a run can be made with them.
 
     Args:
         values: the parameters that apply.
         image_shape: height, width and channels of the set's images.
+
+    Returns:
+        A field of ``run.json``, with name, SHA-256, source and licence of the weights, not where they lay.
 
     Raises:
         UserError: images are too small, the weights cannot be had, or features cannot be kept.
@@ -36,9 +39,5 @@ def check(values: Mapping[str, Any], image_shape: Sequence[int]) -> Weights:
         raise UserError(f"fine-tune-from = '{block}': backbone {backbone} has the blocks {known}")
     weights = find_weights(backbone, values["backbone-weights"])
     feature_cache.check_writable()
-    return weights
-
-
-def facts(weights: Weights) -> dict[str, Any]:
-    """Return what a record says of weights: backbone, SHA-256, source, licence; not where they lay."""
-    return {name: value for name, value in dataclasses.asdict(weights).items() if name != "path"}
+    told = {name: value for name, value in dataclasses.asdict(weights).items() if name != "path"}
+    return {"backbone": told}

@@ -17,7 +17,8 @@ from experiment.data.splits import Dataset
 from experiment.run import results as outcomes
 from experiment.run.setup import Setup
 from experiment.store.journal import MetricsJournal
-from experiment.system import machine
+from experiment.system import machine, process_clock
+from experiment.system.process_clock import phase
 
 if TYPE_CHECKING:
     import keras
@@ -61,7 +62,7 @@ def restore(setup: Setup, parameters: LoggedParameters, split: Dataset, model: k
     if not (checkpoint and checkpoint.state.get("tuned_from") is not None):
         stage = pretrained.Stage(model, split)
         if setup.is_pretrained:
-            with console.counting() as progress:
+            with console.counting() as progress, phase(process_clock.FEATURES):
                 stage = pretrained.head_stage(
                     model, split, parameters.get_parameter, progress, console.notice
                 )
@@ -74,6 +75,7 @@ def restore(setup: Setup, parameters: LoggedParameters, split: Dataset, model: k
     return Start(stage, checkpoint)
 
 
+@phase(process_clock.TRAINING)
 def fit(
     setup: Setup, parameters: LoggedParameters, split: Dataset, model: keras.Model, start: Start
 ) -> Fitted:

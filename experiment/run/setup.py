@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 # Of a program's own model these are logged when it reads them: it may read some of the stock ones, or none.
 MODEL_PARAMETERS = tuple(map(parameter_name, Network.model_fields))
 
-# Said where nobody chose, as the default for pictures is not that for arrays.
 VALIDATED_ON = {
     PICTURES_VALIDATION: "this part of the training set is held out (validation = test is the test set)",
     "test": "a class has too few pictures to hold some out, so each epoch is validated on the test set",
@@ -104,10 +103,8 @@ def describe(
     Raises:
         UserError: something does not go together, or the run cannot be gone on with.
     """
-    chosen = "validation" in params.model_fields_set or not opened.inspection
-    params = resolve(params, opened.arrays)
-    if not chosen and params.validation in VALIDATED_ON:
-        console.say(f"validation = {params.validation}: {VALIDATED_ON[params.validation]}")
+    asked, params = params, resolve(params, opened.arrays)
+    _tell_of_validation(asked, params, opened, console)
     values = _applicable(params, opened)
     _check_effects(params, values, opened, options, console, tell=not (resume or purpose.chose_parameters))
     for notice in opened.arrays.notices:
@@ -115,11 +112,10 @@ def describe(
     split = opened.split(values.__getitem__)
     if opened.inspection:
         console.say(split_text(opened.inspection, split))
-    secrets = (settings.api_key(),)
-    facts = provenance.describe_run(secrets, console.notice) | {"dataset": data_facts(split, opened.source)}
+    facts = provenance.describe_run((settings.api_key(),), console.notice)
+    facts |= {"dataset": data_facts(split, opened.source)}
     if params.model == "pretrained" and not build_model:
-        weights = backbone_checks.check(values, split.train.images.shape[1:])
-        facts["backbone"] = backbone_checks.facts(weights)
+        facts |= backbone_checks.check(values, split.train.images.shape[1:])
     if resume:
         check_resumable(resume, params, facts, console.notice)
     facts |= purpose.facts(values, facts, console.say)
@@ -136,6 +132,12 @@ def describe(
         *(params, values, optional, facts, opened, split, mode, where, directory),
         *(build_model, options, purpose, console),
     )
+
+
+def _tell_of_validation(asked: Params, params: Params, opened: Opened, console: Console) -> None:
+    """Say what pictures are validated on where nobody chose: arrays have another default."""
+    if opened.inspection and "validation" not in asked.model_fields_set and params.validation in VALIDATED_ON:
+        console.say(f"validation = {params.validation}: {VALIDATED_ON[params.validation]}")
 
 
 def _applicable(params: Params, opened: Opened) -> dict[str, Any]:

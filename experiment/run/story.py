@@ -78,12 +78,9 @@ def train_and_evaluate(
         split = _prepare(setup, parameters)
         model = _build(setup, parameters, split)
         start = fitting.restore(setup, parameters, split, model)
-        with phase(process_clock.TRAINING):
-            fitted = fitting.fit(setup, parameters, split, model, start)
-        with phase(process_clock.EVALUATING):
-            evaluated = _evaluate(setup, parameters, split, model, fitted)
-        with phase(process_clock.LOGGING):
-            results = _conclude(setup, parameters, split, model, fitted, evaluated)
+        fitted = fitting.fit(setup, parameters, split, model, start)
+        evaluated = _evaluate(setup, parameters, split, model, fitted)
+        results = _conclude(setup, parameters, split, model, fitted, evaluated)
     # Only now is the archive built and the process's time nearly over.
     write_json(directory.results_file, results | {"process_s": process_clock.process_seconds()})
     return read_record(directory.path)
@@ -123,6 +120,7 @@ def _build(setup: Setup, parameters: LoggedParameters, split: Dataset) -> keras.
     return model
 
 
+@phase(process_clock.EVALUATING)
 def _evaluate(
     setup: Setup, parameters: LoggedParameters, split: Dataset, model: keras.Model, fitted: fitting.Fitted
 ) -> Evaluated:
@@ -141,6 +139,7 @@ def _evaluate(
     return Evaluated(saved, held_out, on_test, results | outcomes.calibrate(split, held_out, on_test))
 
 
+@phase(process_clock.LOGGING)
 def _conclude(
     setup: Setup,
     parameters: LoggedParameters,

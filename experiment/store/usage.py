@@ -12,6 +12,7 @@ from experiment.store.record import RUNNING, RunRecord
 # Phases as people call them, by their names in ``run.json``; "closing" is what the process did after them.
 _PHASES = {
     "startup_s": "start-up",
+    "features_s": "features",
     "compiling_s": "compiling",
     "training_s": "training",
     "evaluating_s": "evaluating",
@@ -63,7 +64,8 @@ def _gpu(usage: Mapping[str, float], epoch_s: Any) -> str:
 
 
 def _time(usage: Mapping[str, float], process_s: Any) -> str:
-    spent = {name: usage[name] for name in _PHASES if name in usage}
+    # Most runs compute no features, and what was never entered is of no interest.
+    spent = {name: usage[name] for name in _PHASES if usage.get(name)}
     if not spent:
         return ""
     counted = sum(spent.values())

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _IMPORTED = time.perf_counter()
-STARTUP, COMPILING, TRAINING = "startup", "compiling", "training"
+STARTUP, FEATURES, COMPILING, TRAINING = "startup", "features", "compiling", "training"
 EVALUATING, LOGGING = "evaluating", "logging"
-PHASES = (STARTUP, COMPILING, TRAINING, EVALUATING, LOGGING)
+PHASES = (STARTUP, FEATURES, COMPILING, TRAINING, EVALUATING, LOGGING)
 
 
 @dataclasses.dataclass

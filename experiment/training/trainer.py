@@ -79,10 +79,9 @@ def fit(
         callbacks: Keras callbacks; batch hooks fire once a compiled block, an epoch or about a second of one.
         initial_epoch: epochs that are done already.
         epochs: how many there are in the end, instead of the parameter ``epochs``.
-        on_step_losses: called with the number of a first step, from 1, and the losses float [steps] from
-            there on, before callbacks are told of the epoch's end.
+        on_step_losses: called with a first step, from 1, and losses float [steps], before an epoch's end.
     """
-    batch_size, seed = get_parameter("batch-size"), get_parameter("seed")
+    seed = get_parameter("seed")
     try:
         feed = make_feed(model, dataset, get_parameter, initial_epoch, on_step_losses)
         with machine.without_old_garbage():
@@ -94,7 +93,7 @@ def fit(
                 callbacks=[
                     *callbacks,
                     _RandomLayersByEpoch(seed),
-                    PopulationStatistics(dataset.train, batch_size, seed),
+                    PopulationStatistics(dataset.train, get_parameter("batch-size"), seed),
                     *feed.callbacks,
                 ],
                 class_weight=feed.class_weight,

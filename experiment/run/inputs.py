@@ -22,7 +22,7 @@ from experiment.data.splits import FOLD, Dataset, check_repeats, default_validat
 from experiment.run import figures, provenance
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json
-from experiment.system import machine
+from experiment.system import machine, process_clock
 from experiment.system.console import Console
 from params.load import write_params
 from params.spec import Params
@@ -120,6 +120,7 @@ def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:
     }
 
 
+@process_clock.phase(process_clock.LOGGING)
 def log_inputs(
     tracker: Tracker,
     directory: RunDirectory,

@@ -81,7 +81,6 @@ def fit(
         epochs: how many there are in the end, instead of the parameter ``epochs``.
         on_step_losses: called with a first step, from 1, and losses float [steps], before an epoch's end.
     """
-    seed = get_parameter("seed")
     try:
         feed = make_feed(model, dataset, get_parameter, initial_epoch, on_step_losses)
         with machine.without_old_garbage():
@@ -92,8 +91,8 @@ def fit(
                 validation_data=feed.validation,
                 callbacks=[
                     *callbacks,
-                    _RandomLayersByEpoch(seed),
-                    PopulationStatistics(dataset.train, get_parameter("batch-size"), seed),
+                    _RandomLayersByEpoch(get_parameter("seed")),
+                    PopulationStatistics(dataset.train, get_parameter("batch-size"), get_parameter("seed")),
                     *feed.callbacks,
                 ],
                 class_weight=feed.class_weight,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 
 import psutil
 
+from experiment.system import streams
 from experiment.system.gpu import Gpus, find_gpus
 
 MOST_CORES = 64  # a series each; of more, the mean alone
@@ -213,4 +214,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    streams.settle_for_run("experiment.system.sampler")  # a reader that leaves would end the thread
     sys.exit(main())

@@ -129,9 +129,9 @@ class Tracker:
         self.experiment.log_asset_data(data, name=name, step=step, overwrite=self.replaces)
 
     @_guarded
-    def log_code(self, *, file_name: str, code_name: str) -> None:
-        """Log a file of code, called so in Comet."""
-        self.experiment.log_code(file_name=file_name, code_name=code_name, overwrite=self.replaces)
+    def log_code(self, *, code_name: str, file_name: str | None = None, code: str | None = None) -> None:
+        """Log a file of code, or its text, called so in Comet."""
+        self.experiment.log_code(file_name, code=code, code_name=code_name, overwrite=self.replaces)
 
     @_guarded
     def log_image(self, path: str, *, name: str) -> None:

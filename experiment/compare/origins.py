@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from experiment.store.record import RunRecord
@@ -35,8 +36,14 @@ def origin_of(record: RunRecord) -> dict[str, Any]:
         "data": dataset.get("fingerprint"),
         "split": _deal_of(record, "validation") or dataset.get("split_fingerprint"),
         "test set": tested_on(record),
-        "code": record.run.get("code_fingerprint"),
+        "code": _code(record.run),
     }
+
+
+def _code(run: Mapping[str, Any]) -> str | None:
+    """Return the fingerprint of a run's code, that of a program's own beside it."""
+    own, found = run.get("own_code", {}).get("fingerprint"), run.get("code_fingerprint")
+    return f"{found} {own}" if found and own else found
 
 
 def test_set_of(record: RunRecord) -> str | None:

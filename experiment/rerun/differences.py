@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from experiment.data.named_sets import DATASETS
 from experiment.errors import UserError
 from experiment.run import provenance
+from experiment.run.own_code import PREFIX
 from experiment.store.record import COMET, FINISHED, RunRecord
 from experiment.system import machine
 from experiment.system.names import short, some
@@ -102,11 +103,11 @@ def differences(original: RunRecord, values: Mapping[str, Any], facts: Mapping[s
     if weights[0] != weights[1]:
         found.append(Difference("data of the backbone's weights (SHA-256)", *weights))
     if then["code_fingerprint"] != facts["code_fingerprint"]:
-        found.append(
-            Difference(f"code {_changed_files(original.code())}".strip(), _version(then), _version(facts))
-        )
+        changed = _changed_files(_of_project(original.code()), _today())
+        found.append(Difference(f"code {changed}".strip(), _version(then), _version(facts)))
     elif _version(then) != _version(facts):
         found.append(Difference("commit, but not the code", _version(then), _version(facts)))
+    found += _own_differences(original, facts)
     if then.get("python") != facts["python"]:
         found.append(Difference("python", then.get("python"), facts["python"]))
     found += _part_differences("package", then.get("packages", {}), facts["packages"], facts["packages"])
@@ -167,14 +168,35 @@ def _data_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[D
     return found
 
 
-def _changed_files(code: Mapping[str, str]) -> str:
-    """Return which files of code are not what they were; '' where that is not known."""
+def _own_differences(original: RunRecord, facts: Mapping[str, Any]) -> list[Difference]:
+    """Return how the code differs that a program had beside this project's."""
+    then, now = original.run.get("own_code", {}), facts.get("own_code", {})
+    found = []
+    if then.get("builder") != now.get("builder"):
+        found.append(Difference("code that builds the model", then.get("builder"), now.get("builder")))
+    if then.get("fingerprint") != now.get("fingerprint"):
+        kept = {name: text for name, text in original.code().items() if name.startswith(PREFIX)}
+        changed = _changed_files(then.get("files") or kept, now.get("files", {}))
+        found.append(Difference(f"code of the program {changed}".strip(), _version(then), _version(now)))
+    return found
+
+
+def _of_project(code: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in code.items() if not name.startswith(PREFIX)}
+
+
+def _today() -> dict[str, str]:
+    """Return SHA-256 of each file of this project's code."""
     root = provenance.ROOT
-    today = {
+    return {
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in provenance.code_files()
         if path.suffix == ".py"
     }
+
+
+def _changed_files(code: Mapping[str, str], today: Mapping[str, str]) -> str:
+    """Return which files of code are not what they were; '' where that is not known."""
     names = [name for name in sorted({*code, *today}) if code.get(name) != today.get(name)] if code else []
     return some(names, 5, "files")
 

@@ -20,6 +20,8 @@ from experiment.data.image_set import Inspection, load_images
 from experiment.data.named_sets import load_arrays
 from experiment.data.splits import FOLD, Dataset, check_repeats, default_validation, split_arrays
 from experiment.run import figures, provenance
+from experiment.run.own_code import PATCH as OWN_PATCH
+from experiment.run.own_code import OwnCode
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json
 from experiment.system import machine, process_clock
@@ -128,11 +130,14 @@ def log_inputs(
     dataset: Dataset,
     params: Params,
     facts: Mapping[str, Any],
+    own_code: OwnCode | None = None,
 ) -> None:
     """Log what the run is made of: data, code, packages, machine, parameters as a file, samples."""
     tracker.log_others(_others(facts))
     tracker.set_pip_packages()
     _log_code(tracker, facts)
+    if own_code:
+        _log_own_code(tracker, own_code)
     write_params(params, directory.path / "params.toml")
     tracker.log_asset(str(directory.path / "params.toml"), file_name="params.toml", step=0)
     path = directory.figures / "samples.png"
@@ -158,7 +163,17 @@ def _others(facts: Mapping[str, Any]) -> dict[str, Any]:
         "command": " ".join(facts["command"])[:COMMAND_CHARACTERS],
         **{f"git_{name}": value for name, value in facts["git"].items() if value != ""},
         **{f"machine_{name}": value for name, value in facts["machine"].items()},
+        **_own_others(facts.get("own_code")),
     }
+
+
+def _own_others(own: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what ``others.own_code_from`` reads back."""
+    if not own:
+        return {}
+    git = {f"own_git_{name}": value for name, value in own["git"].items() if value != ""}
+    builder = {"own_code_builder": own["builder"]} if own["builder"] else {}
+    return {"own_code_fingerprint": own["fingerprint"], **builder, **git}
 
 
 def _log_code(tracker: Tracker, facts: Mapping[str, Any]) -> None:
@@ -171,6 +186,15 @@ def _log_code(tracker: Tracker, facts: Mapping[str, Any]) -> None:
         name = path.relative_to(provenance.ROOT).as_posix()
         if path.suffix == ".py":
             tracker.log_code(file_name=str(path), code_name=name)
+
+
+def _log_own_code(tracker: Tracker, own_code: OwnCode) -> None:
+    for name, text in own_code.files.items():
+        tracker.log_code(code=text, code_name=name)
+    if own_code.left_out:
+        tracker.notify(f"of the program's own code {own_code.left_out} more files are not logged")
+    if patch := own_code.patch((settings.api_key(),)):
+        tracker.log_asset_data(patch, name=OWN_PATCH, step=0)
 
 
 def _log_pictures(tracker: Tracker, directory: RunDirectory, report: Mapping[str, Any]) -> None:

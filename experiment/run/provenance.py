@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,22 +55,26 @@ def describe_run(
     }
 
 
-def git_facts(secrets: Iterable[str | None] = ()) -> dict[str, Any]:
+def git_facts(secrets: Iterable[str | None] = (), folder: Path | None = None) -> dict[str, Any]:
     """Return commit, branch, remote (redacted) and whether tracked files were changed.
 
-    {} without git; what it does not tell in time is left out.
+    Of this project, or of the repository that a folder lies in. {} without git; what it does not tell in time
+    is left out.
     """
-    _git_patience.begin()
-    commit = _git("rev-parse", "HEAD")
+    if folder is None:
+        _git_patience.begin()
+    commit = _git("rev-parse", "HEAD", folder=folder)
     if commit is None:
         return {}
     facts = {
         "commit": commit.strip(),
-        "branch": (_git("rev-parse", "--abbrev-ref", "HEAD") or "").strip(),
-        "origin": redact((_git("config", "--get", "remote.origin.url") or "").strip(), secrets),
+        "branch": (_git("rev-parse", "--abbrev-ref", "HEAD", folder=folder) or "").strip(),
+        "origin": redact(
+            (_git("config", "--get", "remote.origin.url", folder=folder) or "").strip(), secrets
+        ),
     }
     # Untracked files are no part of a run's code, and looking for them takes long in a large tree.
-    changes = _git("status", "--porcelain", "--untracked-files=no")
+    changes = _git("status", "--porcelain", "--untracked-files=no", folder=folder)
     return facts if changes is None else facts | {"dirty": bool(changes.strip())}
 
 
@@ -79,10 +83,21 @@ def git_hangs() -> bool:
     return _git_patience.is_over
 
 
-def git_patch(secrets: Iterable[str | None] = ()) -> str:
+def repository(folder: Path) -> Path | None:
+    """Return the top of the repository that a folder lies in, None where there is none."""
+    top = _git("rev-parse", "--show-toplevel", folder=folder)
+    return Path(top.rstrip("\n")) if top else None
+
+
+def tracks(folder: Path) -> bool:
+    """Tell whether a repository tracks anything in a folder."""
+    return bool(_git("ls-files", "--", ".", folder=folder))
+
+
+def git_patch(secrets: Iterable[str | None] = (), folder: Path | None = None) -> str:
     """Return the uncommitted changes of tracked files, redacted; empty without git or changes."""
     # No colours and no viewer of the user's own: the patch must apply again.
-    patch = _git("diff", "HEAD", "--no-color", "--no-ext-diff") or ""
+    patch = _git("diff", "HEAD", "--no-color", "--no-ext-diff", folder=folder) or ""
     return redact(patch[:PATCH_BYTES], secrets)
 
 
@@ -124,7 +139,7 @@ def restored_fingerprint(commit: str, patch: str) -> str:
             ),
             ("there is no space for its files", None, ["checkout-index", "--all", f"--prefix={tree}/"]),
         ):
-            if text != "" and _git(*arguments, text=text, **index) is None:
+            if text != "" and _git(*arguments, text=text, variables=index) is None:
                 raise UserError("git does not answer" if git_hangs() else reason)
         return code_fingerprint(tree)
 
@@ -149,16 +164,21 @@ class _Patience:
 _git_patience = _Patience()
 
 
-def _git(*arguments: str, text: str | None = None, **variables: str) -> str | None:
+def _git(
+    *arguments: str,
+    text: str | None = None,
+    folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> str | None:
     """Run git where the code lies; None where that is no repository, git is missing or does not answer."""
-    if _git_patience.is_over or not (ROOT / ".git").exists():
+    if _git_patience.is_over or (folder is None and not (ROOT / ".git").exists()):
         return None  # or git would describe a repository that happens to lie around the installed package
     began = time.monotonic()
     try:
         process = subprocess.Popen(
-            ["git", "-C", str(ROOT), *arguments],
+            ["git", "-C", str(folder or ROOT), *arguments],
             # Without locks: `status` would otherwise write the index under a commit that a person makes now.
-            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"} | variables,
+            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"} | dict(variables or {}),
             stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -52,9 +52,10 @@ def check_resumable(
                 f"dataset '{params.dataset}' is not what run {name} was trained on: its {part} differs"
             )
     # Told, not refused: a fault in the code may be the very reason why a run has to go on.
-    for part in ("code_fingerprint", "packages", "python"):
-        if facts[part] != run[part]:
-            notify(f"{part} differs from when run {name} began: results may differ from an unbroken run's")
+    own = [each.get("own_code", {}).get("fingerprint") for each in (facts, run)]
+    differ = [part for part in ("code_fingerprint", "packages", "python") if facts[part] != run[part]]
+    for part in [*differ, *(["the program's own code"] if own[0] != own[1] else [])]:
+        notify(f"{part} differs from when run {name} began: results may differ from an unbroken run's")
 
 
 def destination_of(directory: RunDirectory, mode: str) -> tuple[str, session.Destination]:

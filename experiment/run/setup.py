@@ -15,6 +15,7 @@ from experiment.errors import UserError
 from experiment.run import provenance
 from experiment.run.inputs import Opened, data_facts, resolve
 from experiment.run.options import Options
+from experiment.run.own_code import OwnCode, find_own_code
 from experiment.run.purpose import Purpose
 from experiment.run.resume import check_resumable, destination_of
 from experiment.store.directory import RunDirectory
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 # Of a program's own model these are logged when it reads them: it may read some of the stock ones, or none.
 MODEL_PARAMETERS = tuple(map(parameter_name, Network.model_fields))
+MODEL_CHARACTERS = 50  # of a program's own model, in names and tags
 
 VALIDATED_ON = {
     PICTURES_VALIDATION: "this part of the training set is held out (validation = test is the test set)",
@@ -49,6 +51,7 @@ class Setup:
         optional: names of those that are logged only when they are read.
         facts: what the run is made of: fields of ``run.json``.
         split: the data; pictures stay on disk.
+        own_code: what a program added to this project's code.
     """
 
     params: Params
@@ -64,6 +67,7 @@ class Setup:
     options: Options
     purpose: Purpose
     console: Console
+    own_code: OwnCode | None
 
     @property
     def is_pretrained(self) -> bool:
@@ -112,15 +116,20 @@ def describe(
     split = opened.split(values.__getitem__)
     if opened.inspection:
         console.say(split_text(opened.inspection, split))
-    facts = provenance.describe_run((settings.api_key(),), console.notice)
+    secrets = (settings.api_key(),)
+    facts = provenance.describe_run(secrets, console.notice)
     facts |= {"dataset": data_facts(split, opened.source)}
     if params.model == "pretrained" and not build_model:
         facts |= backbone_checks.check(values, split.train.images.shape[1:])
+    if own_code := find_own_code(build_model, secrets):
+        facts["own_code"] = own_code.facts(secrets)
     if resume:
         check_resumable(resume, params, facts, console.notice)
     facts |= purpose.facts(values, facts, console.say)
     directory = resume or RunDirectory(options.runs / (purpose.key or session.new_key()))
-    mode, where = session.resolve_mode(options.mode), _destination(params, options, purpose, directory.key)
+    model = (own_code and own_code.builder) or params.model
+    mode = session.resolve_mode(options.mode)
+    where = _destination(params, model, options, purpose, directory.key)
     # The last step: up to here anything may be refused, and nothing was written.
     directory.create()
     if resume:
@@ -130,7 +139,7 @@ def describe(
     optional = MODEL_PARAMETERS if build_model else ()
     return Setup(
         *(params, values, optional, facts, opened, split, mode, where, directory),
-        *(build_model, options, purpose, console),
+        *(build_model, options, purpose, console, own_code),
     )
 
 
@@ -174,10 +183,13 @@ def _refuse_without_effect(params: Params, applying: Container[str], options: Op
             raise UserError(sentence)
 
 
-def _destination(params: Params, options: Options, purpose: Purpose, key: str) -> session.Destination:
+def _destination(
+    params: Params, model: str, options: Options, purpose: Purpose, key: str
+) -> session.Destination:
     """Name and tag the run, so that it can be told from others at a glance."""
-    stock = f"{params.dataset} {params.model} {params.optimizer} {key[:6]}"
+    model = model[-MODEL_CHARACTERS:]
+    stock = f"{params.dataset} {model} {params.optimizer} {key[:6]}"
     name = options.name or purpose.label or stock
-    tags = list(dict.fromkeys([params.dataset, params.model, *options.tags, *purpose.tags]))
+    tags = list(dict.fromkeys([params.dataset, model, *options.tags, *purpose.tags]))
     clean = [redact(text, (settings.api_key(),)) for text in (name, *tags)]
     return session.destination(clean[0], clean[1:], options.workspace, options.project)

@@ -73,7 +73,7 @@ def train_and_evaluate(
     every = options.system_metrics_every
     with recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every) as tracker:
         parameters = LoggedParameters(tracker, setup.values, setup.optional)
-        log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts)
+        log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts, setup.own_code)
         split = _prepare(setup, parameters)
         model = _build(setup, parameters, split)
         start = fitting.restore(setup, parameters, split, model)

@@ -44,6 +44,7 @@ def facts_from_others(
         "dataset": {field: str(others[name]) for field, name in _DATASET.items() if name in others},
         "git": _git(_part(others, "git_")),
         "machine": _part(others, "machine_"),
+        **_own_code(others),
         "packages": _versions(packages),
         **{name: str(others[name]) for name in ("code_fingerprint", "python", "compiled") if name in others},
     }
@@ -58,6 +59,11 @@ def facts_from_others(
         with contextlib.suppress(ValueError, TypeError, OverflowError):
             usage[name] = float(value)
     return found | ({"usage": usage} if usage else {})
+
+
+def _own_code(others: Mapping[str, Any]) -> dict[str, Any]:
+    told = _part(others, "own_code_")
+    return {"own_code": told | {"git": _git(_part(others, "own_git_"))}} if told else {}
 
 
 def sha256(content: bytes) -> str:

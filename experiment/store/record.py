@@ -78,6 +78,13 @@ class _Git(Schema):
     dirty: bool = False
 
 
+class _OwnCode(Schema):
+    builder: str | None = None
+    fingerprint: str = ""
+    files: dict[str, str] = {}
+    git: _Git = _Git()
+
+
 class _Process(Schema):
     since: Seconds = 0.0
 
@@ -119,6 +126,7 @@ class _Run(Schema):
     threads: int | None = None
     dataset: _Dataset = _Dataset()
     git: _Git = _Git()
+    own_code: _OwnCode = _OwnCode()
     process: _Process = _Process()
     sweep: _Sweep = _Sweep()
     rerun: _Rerun = _Rerun()

@@ -1,8 +1,13 @@
-"""Checks of single values that a type and its bounds cannot express; each error says what is allowed."""
+"""Checks that types and bounds cannot express; each error says what is allowed."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
+from typing import Any
+
+from experiment.errors import UserError
 
 
 def check_folds(value: object) -> object:
@@ -43,3 +48,23 @@ def check_model_file(value: object) -> object:
     ):
         return value
     raise ValueError("should be a file name without a folder, of 200 bytes at most, ending in .h5 or .keras")
+
+
+def warmup_steps(get_parameter: Callable[[str], Any], steps_per_epoch: int) -> int:
+    """Return over how many steps the learning rate rises; 0 for none, as with schedule ``plateau``."""
+    if get_parameter("schedule") == "plateau":
+        return 0
+    steps: int = get_parameter("warmup-steps")
+    return steps or round(get_parameter("warmup-epochs") * steps_per_epoch)
+
+
+def check_warmup(get_parameter: Callable[[str], Any], examples: int) -> None:
+    """Check that the warm-up ends before training on so many examples does.
+
+    Raises:
+        UserError: it does not.
+    """
+    steps_per_epoch = math.ceil(examples / get_parameter("batch-size"))
+    steps, warmup = get_parameter("epochs") * steps_per_epoch, warmup_steps(get_parameter, steps_per_epoch)
+    if warmup and warmup >= steps:
+        raise UserError(f"a warm-up of {warmup:,} steps does not end in a run of {steps:,} steps: shorten it")

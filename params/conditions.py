@@ -45,12 +45,28 @@ def is_set_of_pictures(dataset: str) -> bool:
     return dataset.endswith("/") or is_table(dataset)
 
 
+def optimizer_is(name: str) -> When:
+    """Return the condition that a run has an optimizer of this name."""
+    return When(f"optimizer {name}", lambda params: params.optimizer == name)
+
+
 MLP = When("model mlp", lambda params: params.model == "mlp")
 CNN = When("model cnn", lambda params: params.model == "cnn")
 PRETRAINED = When("model pretrained", lambda params: params.model == "pretrained")
 TUNING = When(
     "model pretrained and fine-tune-epochs",
     lambda params: params.model == "pretrained" and params.fine_tune_epochs > 0,
+)
+SGD = When("optimizer sgd", lambda params: params.optimizer == "sgd")
+MOMENTUM = When(
+    "optimizer sgd and momentum above 0", lambda params: params.optimizer == "sgd" and params.momentum > 0
+)
+EXPONENTIAL = When("schedule exponential", lambda params: params.schedule == "exponential")
+PLATEAU = When("schedule plateau", lambda params: params.schedule == "plateau")
+WARMUP = When("schedule exponential, constant or cosine", lambda params: params.schedule != "plateau")
+WARMUP_EPOCHS = When(
+    "schedule exponential, constant or cosine and warmup-steps 0",
+    lambda params: params.schedule != "plateau" and params.warmup_steps == 0,
 )
 STOPPING = When("early-stopping", lambda params: params.early_stopping)
 PICTURES = When(

@@ -20,7 +20,7 @@ get_parameter = Params().model_dump(by_alias=True).__getitem__
 arrays = load_arrays(path)
 keras.utils.set_random_seed(0)
 model = models.build_model(get_parameter, arrays.train.images.shape[1:], 10)
-trainer.compile_model(model, get_parameter)
+trainer.compile_model(model, get_parameter, len(arrays.train))
 feed.build(model, *batches.pixels_and_targets(model, arrays.train.take(slice(1)), 10))
 orders = (feed.epoch_order(0, epoch, len(arrays.train)) for epoch in itertools.count())
 program = compiled_epoch.Trainer(model, arrays.train, 10, orders, 128, 0, compiled_epoch.XLA)

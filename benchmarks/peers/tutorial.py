@@ -44,7 +44,7 @@ else:
 
     get_parameter = load_params("mnist-cnn").model_dump(by_alias=True).__getitem__
     model = models.build_model(get_parameter, shape, 10)
-    trainer.compile_model(model, get_parameter)
+    trainer.compile_model(model, get_parameter, len(x_train))
 
 seconds: list[float] = []
 

@@ -101,7 +101,7 @@ def _add_sweep_options(sweeps: argparse._ArgumentGroup) -> None:
 def _add_parameters(arguments: argparse._ArgumentGroup, group: type[Group]) -> None:
     for name, field in group.model_fields.items():
         when = condition(name)
-        others = (f"{_shown(each.value)} with {each.when.text}" for each in presets(name))
+        others = [f"{_shown(each.value)} with {each.when.text}" for each in presets(name)]
         default = ", ".join([str(_shown(field.default)), *others])
         help_text = f"{field.description} (default: {default}{f'; with {when.text}' if when else ''})"
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}

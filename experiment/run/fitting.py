@@ -92,7 +92,8 @@ def fit(
         # In this order: what a checkpoint counts as done must be in the journal before, and on disk before
         # others are told of it.
         keeping = callbacks.Checkpoints(setup.directory.checkpoints, logger, stopping, tuned_from)
-        return [*([stopping] if stopping else []), logger, keeping, *setup.options.callbacks]
+        slowing = callbacks.plateau(get_parameter, logger.history) if tuned_from is None else []
+        return [*([stopping] if stopping else []), logger, *slowing, keeping, *setup.options.callbacks]
 
     console.start(epochs + tuned_epochs, done)
     started = time.perf_counter()

@@ -38,9 +38,16 @@ def check_resumable(
         raise UserError(
             f"epochs = {params.epochs}: a resumed run can have more epochs than {stored['epochs']}, not fewer"
         )
+    if params.epochs != stored["epochs"] and params.schedule == "cosine":
+        raise UserError(
+            f"epochs = {params.epochs}: a resumed run with schedule cosine keeps its own, {stored['epochs']}, "
+            "as its learning rate is 0 then"
+        )
     for parameter, value in params.applicable().items():
-        if parameter != "epochs" and parameter in stored and stored[parameter] != value:
-            raise UserError(f"{parameter} = {value!r}: a resumed run keeps its own, {stored[parameter]!r}")
+        # A run made before a parameter was there had what is its default today.
+        own = stored.get(parameter, Params.model_fields[parameter.replace("-", "_")].default)
+        if parameter != "epochs" and own != value:
+            raise UserError(f"{parameter} = {value!r}: a resumed run keeps its own, {own!r}")
     if (now := facts.get("backbone")) and now["sha256"] != run.get("backbone", now)["sha256"]:
         raise UserError(
             f"backbone-weights = '{params.backbone_weights}' are not those that run {name} began with: "

@@ -22,6 +22,7 @@ from experiment.store.directory import RunDirectory
 from experiment.system import keras_settings
 from experiment.system.console import Console
 from experiment.system.secrets import REDACTED, redact
+from params.checks import check_warmup
 from params.conditions import PICTURES
 from params.groups import parameter_name
 from params.groups.network import Network
@@ -114,6 +115,7 @@ def describe(
     for notice in opened.arrays.notices:
         console.notice(notice)
     split = opened.split(values.__getitem__)
+    check_warmup(values.__getitem__, len(split.train))
     if opened.inspection:
         console.say(split_text(opened.inspection, split))
     secrets = (settings.api_key(),)

@@ -114,7 +114,7 @@ def _build(setup: Setup, parameters: LoggedParameters, split: Dataset) -> keras.
     model = (setup.build_model or models.build_model)(parameters.get_parameter, image_shape, classes)
     if setup.build_model:
         model_check.check_model(model, split.train, classes)
-    trainer.compile_model(model, parameters.get_parameter)
+    trainer.compile_model(model, parameters.get_parameter, len(split.train))
     parameters.tracker.set_model_graph(model.to_json())
     return model
 

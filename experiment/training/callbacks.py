@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from experiment.comet.tracker import Tracker
 from experiment.store.journal import MetricsJournal, Point
 from experiment.system import process_clock
 from experiment.system.console import Console
+from experiment.training.averaging import validated_weights
 from experiment.training.checkpoints import Checkpoint, all_weights, trained_weights, write_checkpoint
 
 # Of single steps in a run: a curve shows no more, and the journal of a long run stays small.
@@ -135,12 +136,42 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
             best = self._checkpoint.best_weights
             self.best_weights = all_weights(self.model, best) if best else None
 
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Note the best weights, as they were validated, and stop where it is time."""
+        best = self.best_weights
+        super().on_epoch_end(epoch, logs)
+        if self.best_weights is not best:
+            self.best_weights = validated_weights(self.model)
+
     def state(self) -> dict[str, Any]:
         """Return the counters that a checkpoint holds."""
         names = ("wait", "stopped_epoch", "best_epoch", "best")
         values = {name: getattr(self, name) for name in names}
         # Plain floats for JSON; best_epoch and wait come back as floats, which Keras compares alike.
         return {name: value if value is None else float(value) for name, value in values.items()}
+
+
+class Plateau(keras.callbacks.ReduceLROnPlateau):
+    """Keras' reduction of the learning rate on a plateau of val_loss, that can go on from where a run was.
+
+    Args:
+        factor: what the rate is multiplied by.
+        patience: epochs without a lower val_loss that make a plateau.
+        initial_lr: the rate of the first step.
+        earlier: val_loss of the epochs that are done: counters and rate follow from it.
+    """
+
+    def __init__(self, factor: float, patience: int, initial_lr: float, earlier: Sequence[float]) -> None:
+        super().__init__("val_loss", factor, patience)
+        self._initial_lr = initial_lr
+        self._earlier = tuple(earlier)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin with nothing, or go through the epochs that are done."""
+        super().on_train_begin(logs)
+        self.model.optimizer.learning_rate = self._initial_lr
+        for epoch, value in enumerate(self._earlier):
+            self.on_epoch_end(epoch, {self.monitor: value})
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -184,6 +215,14 @@ class Checkpoints(keras.callbacks.Callback):
         )
         with process_clock.phase(process_clock.LOGGING):
             write_checkpoint(self._folder, checkpoint)
+
+
+def plateau(get_parameter: Callable[[str], Any], history: Mapping[str, Sequence[float]]) -> list[Plateau]:
+    """Return the callback that the schedule ``plateau`` asks for, after the epochs of a history; [] else."""
+    if get_parameter("schedule") != "plateau":
+        return []
+    factor, patience = get_parameter("plateau-factor"), get_parameter("plateau-patience")
+    return [Plateau(factor, patience, get_parameter("initial-lr"), history.get("val_loss", ()))]
 
 
 def early_stopping(

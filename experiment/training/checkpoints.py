@@ -24,6 +24,7 @@ from experiment.store.files import (
     parse_json,
     sync_folder,
 )
+from experiment.training.optimizers import use_stock_schedule
 from experiment.training.programs import walk
 
 # The one before serves where a disk damaged the newest.
@@ -143,6 +144,7 @@ def save_model(model: keras.Model, path: Path) -> Path:
     """
     # The ending stays last: Keras chooses the format by it.
     beside = path.with_name(f".tmp-{path.name}")
+    use_stock_schedule(model)
     try:
         with _without_warnings():
             model.save(beside)

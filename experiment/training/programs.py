@@ -16,10 +16,10 @@ import tensorflow as tf
 
 from experiment.system import process_clock
 from experiment.training import dropout
+from experiment.training.optimizers import SCHEDULE_VALUES, schedule_of
 
 # Each keeps the variables of the model that it was built with.
 KEPT = 4
-_SCHEDULE = ("initial_learning_rate", "decay_steps", "decay_rate")
 _programs: dict[str, Program] = {}
 
 
@@ -76,11 +76,10 @@ def shared_program(model: keras.Model, setting: Any, build: Callable[[], Callabl
 
 
 def values(model: keras.Model, seed: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return what ``given`` takes: float32 [3] of the schedule, float32 [Dropout layers], int32 seed."""
-    schedule = _schedule(model)
-    rates = [getattr(schedule, name) for name in _SCHEDULE] if schedule else [0] * len(_SCHEDULE)
+    """Return what ``given`` takes: floats [numbers of the schedule], [Dropout layers], int32 seed."""
+    rates = list(_schedule_values(schedule_of(model.optimizer)).values())
     return (
-        tf.constant(rates, tf.float32),  # as TensorFlow reads the schedule's Python numbers itself
+        tf.constant(rates, keras.config.floatx()),  # as ``optimizers`` lets schedules compute
         tf.constant([layer.rate for layer in walk(model) if dropout.is_dropout(layer)], tf.float32),
         tf.constant(seed, tf.int32),
     )
@@ -91,8 +90,9 @@ def given(
     model: keras.Model, schedule_values: tf.Tensor, rates: tf.Tensor, seed: tf.Tensor, algorithm: str
 ) -> Iterator[None]:
     """While a program is traced, let the schedule and the Dropout layers use its inputs for their values."""
-    schedule, layers = _schedule(model), [layer for layer in walk(model) if dropout.is_dropout(layer)]
-    before = {name: getattr(schedule, name) for name in _SCHEDULE} if schedule else {}
+    schedule = schedule_of(model.optimizer)
+    layers = [layer for layer in walk(model) if dropout.is_dropout(layer)]
+    before = _schedule_values(schedule)
     for number, name in enumerate(before):
         setattr(schedule, name, schedule_values[number])
     for number, layer in enumerate(layers):
@@ -109,10 +109,10 @@ def given(
             setattr(schedule, name, value)
 
 
-def _schedule(model: keras.Model) -> Any:
-    """Return the optimizer's decay schedule, which Keras keeps to itself; None where there is another."""
-    schedule = getattr(model.optimizer, "_learning_rate", None)
-    return schedule if isinstance(schedule, keras.optimizers.schedules.ExponentialDecay) else None
+def _schedule_values(schedule: Any) -> dict[str, float]:
+    """Return what a program takes as inputs of a schedule: its numbers, where it is known."""
+    found = {name: getattr(schedule, name) for name in SCHEDULE_VALUES.get(type(schedule).__name__, ())}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _variables(model: keras.Model) -> list[Any]:
@@ -146,10 +146,13 @@ def _without_values(described: Any, names: dict[str, str]) -> Any:
     """Leave out of a configuration what programs take as inputs, and the names that Keras numbers."""
     if isinstance(described, dict):
         kind, described = described.get("class_name"), dict(described)
-        if kind == "ExponentialDecay":
-            described["config"] = "inputs"
+        if kind in SCHEDULE_VALUES:
+            given = described["config"]
+            described["config"] = [name for name in SCHEDULE_VALUES[kind] if given[name] is not None]
         elif kind == "Dropout":
             described["config"] |= {"rate": dropout.precision(described["config"]["rate"])}
+        if isinstance(described.get("learning_rate"), float):
+            described["learning_rate"] = "variable"
         return {
             key: names.get(value) if key == "name" else _without_values(value, names)
             for key, value in described.items()

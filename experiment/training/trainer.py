@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ from experiment.data.arrays import Examples
 from experiment.data.splits import Dataset
 from experiment.system import machine
 from experiment.training import compiled_epoch
+from experiment.training.averaging import AveragedWeights, is_averaged
 from experiment.training.batches import pixels_and_targets
 from experiment.training.feed import make_feed, release
 from experiment.training.normalization import PopulationStatistics
+from experiment.training.optimizers import build_optimizer
 from experiment.training.plain_fit import EVALUATION_BATCH, OnStepLosses
 from params.spec import GetParameter
 
@@ -39,15 +42,16 @@ class Training:
     notice: str | None = None
 
 
-def compile_model(model: keras.Model, get_parameter: GetParameter) -> None:
-    """Compile with the decay schedule acting through whichever optimizer is chosen."""
-    schedule = keras.optimizers.schedules.ExponentialDecay(
-        get_parameter("initial-lr"), get_parameter("decay-steps"), get_parameter("decay-rate")
-    )
+def compile_model(model: keras.Model, get_parameter: GetParameter, examples: int) -> None:
+    """Compile with the optimizer and the schedule that the parameters ask for.
+
+    Args:
+        model: as a ``ModelBuilder`` returns it.
+        get_parameter: reads the parameters of optimizer, schedule and loss.
+        examples: in the training set, as schedules count steps.
+    """
     model.compile(
-        optimizer=keras.optimizers.get(
-            {"class_name": get_parameter("optimizer"), "config": {"learning_rate": schedule}}
-        ),
+        optimizer=build_optimizer(get_parameter, math.ceil(examples / get_parameter("batch-size"))),
         loss=keras.losses.CategoricalCrossentropy(
             # Softmax inside the loss stays exact where probabilities would round to 0 or 1.
             from_logits=True,
@@ -92,6 +96,8 @@ def fit(
                 callbacks=[
                     *callbacks,
                     _RandomLayersByEpoch(get_parameter("seed")),
+                    # First, as normalisation's statistics are those of the weights that are validated.
+                    *([AveragedWeights()] if is_averaged(model) else []),
                     PopulationStatistics(dataset.train, get_parameter("batch-size"), get_parameter("seed")),
                     *feed.callbacks,
                 ],

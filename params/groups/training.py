@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from params.conditions import STOPPING, Synonyms
+from params.conditions import (
+    EXPONENTIAL,
+    MOMENTUM,
+    PLATEAU,
+    SGD,
+    STOPPING,
+    WARMUP,
+    WARMUP_EPOCHS,
+    Preset,
+    Synonyms,
+    optimizer_is,
+)
 from params.groups import Group
 
 
@@ -24,25 +35,95 @@ class Training(Group):
         Synonyms(("epoch", "num-epochs", "n-epochs", "max-epochs", "nb-epoch", "ep")),
     ] = 50
     optimizer: Annotated[
-        Literal["adamax", "adam", "rmsprop", "sgd"],
+        Literal["adamax", "adam", "adamw", "lion", "rmsprop", "sgd"],
         Field(description="optimizer"),
         Synonyms(("opt", "optim")),
     ] = "adamax"
+    momentum: Annotated[
+        float, Field(ge=0, lt=1, description="part of a step that is added to the next one"), SGD
+    ] = 0.0
+    nesterov: Annotated[
+        bool, Field(description="take the gradient where momentum leads (Nesterov)"), MOMENTUM
+    ] = False
+    weight_decay: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=10,
+            description="each step, weights lose this part of themselves times the learning rate; "
+            "biases and norms do not",
+        ),
+        Preset(optimizer_is("adamw"), 0.004),
+        Synonyms(("wd", "l2", "decay")),
+    ] = 0.0
+    clip_norm: Annotated[
+        float,
+        Field(
+            ge=0, le=1_000_000, description="shorten gradients to this norm of all of them together; 0: never"
+        ),
+        Synonyms(("clipnorm", "gradient-clip", "grad-clip", "max-grad-norm", "clip-grad-norm")),
+    ] = 0.0
+    ema: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="validate and save a moving average of the weights that keeps this part of itself a "
+            "step, such as 0.99; 0: the weights themselves",
+        ),
+        Synonyms(("ema-momentum", "ema-decay", "model-ema", "use-ema")),
+    ] = 0.0
+    schedule: Annotated[
+        Literal["exponential", "constant", "cosine", "plateau"],
+        Field(
+            description="how the learning rate changes: by decay-rate, not at all, along a half cosine to 0 "
+            "at the last step, or by plateau-factor where val_loss no longer falls"
+        ),
+        Synonyms(("lr-schedule", "scheduler-type", "lr-scheduler", "lr-policy")),
+    ] = "exponential"
     initial_lr: Annotated[
         float,
-        Field(gt=0, le=100, description="learning rate of the first step"),
+        Field(gt=0, le=100, description="learning rate of the first step, or of the first after warm-up"),
         Synonyms(("lr", "learning-rate", "lr0", "base-lr", "init-lr")),
     ] = 0.01
     decay_steps: Annotated[
         int,
         Field(ge=1, le=1_000_000_000, description="steps after which the learning rate has decayed once"),
+        EXPONENTIAL,
         Synonyms(("lr-decay-steps", "step-size")),
     ] = 2000
     decay_rate: Annotated[
         float,
         Field(gt=0, le=1, description="factor by which the learning rate decays"),
+        EXPONENTIAL,
         Synonyms(("lr-decay", "gamma")),
     ] = 0.9
+    plateau_factor: Annotated[
+        float,
+        Field(gt=0, lt=1, description="factor by which the learning rate falls after a plateau"),
+        PLATEAU,
+        Synonyms(("lr-factor", "reduce-factor")),
+    ] = 0.1
+    plateau_patience: Annotated[
+        int,
+        Field(ge=1, le=100_000, description="epochs without a val_loss lower by 0.0001 that make a plateau"),
+        PLATEAU,
+        Synonyms(("lr-patience", "reduce-patience")),
+    ] = 10
+    warmup_steps: Annotated[
+        int,
+        Field(
+            ge=0, le=1_000_000_000, description="steps in which the learning rate rises from 0 to initial-lr"
+        ),
+        WARMUP,
+        Synonyms(("warmup", "num-warmup-steps", "warm-up-steps")),
+    ] = 0
+    warmup_epochs: Annotated[
+        float,
+        Field(ge=0, le=100_000, description="the same in epochs, such as 0.5"),
+        WARMUP_EPOCHS,
+        Synonyms(("warm-up-epochs", "warmup-ratio")),
+    ] = 0.0
     label_smoothing: Annotated[
         float,
         Field(ge=0, lt=1, description="part of each target to spread over all classes; val_loss includes it"),

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from experiment.commands.train_options import build_parser
+from experiment.errors import UserError
+from params.checks import check_warmup
 from params.conditions import Synonyms
 from params.load import NAMES, check_params, load_params, read_params, write_params
 from params.spec import GROUPS, Params, parameter_name
@@ -53,6 +55,38 @@ def test_only_parameters_that_apply_are_logged():
     assert {"filters", "patience"} <= set(cnn)
 
 
+@pytest.mark.parametrize(
+    ("values", "applying"),
+    [
+        ({}, {"decay-steps", "decay-rate", "warmup-steps", "warmup-epochs"}),
+        ({"schedule": "cosine", "warmup_steps": 9}, {"warmup-steps"}),
+        ({"schedule": "plateau"}, {"plateau-factor", "plateau-patience"}),
+        (
+            {"schedule": "constant", "optimizer": "sgd", "momentum": 0.9},
+            {"warmup-steps", "warmup-epochs", "momentum", "nesterov"},
+        ),
+    ],
+)
+def test_parameters_of_schedules_and_optimizers_apply_where_they_act(values, applying):
+    of_all = {"decay-steps", "decay-rate", "warmup-steps", "warmup-epochs", "plateau-factor"}
+    of_all |= {"plateau-patience", "momentum", "nesterov"}
+    assert of_all & set(Params(**values).applicable()) == applying
+
+
+def test_adamw_decays_weights_unless_it_is_said_otherwise():
+    assert Params(optimizer="adamw").weight_decay == 0.004
+    assert Params(optimizer="adamw").given() == {"optimizer"}
+    assert Params(optimizer="adamw", weight_decay=0.0).weight_decay == 0
+    assert Params(optimizer="adam").weight_decay == 0
+
+
+def test_a_warm_up_longer_than_the_run_is_refused():
+    values = Params(epochs=2, warmup_epochs=1.5).applicable()
+    check_warmup(values.__getitem__, 1000)
+    with pytest.raises(UserError, match="a warm-up of 20 steps does not end in a run of 16 steps"):
+        check_warmup((values | {"warmup-steps": 20}).__getitem__, 1000)
+
+
 def test_parameters_of_pictures_apply_to_a_folder_of_pictures_alone():
     of_pictures = {"image-size", "channels", "skip-bad", "split-seed"}
     assert of_pictures <= set(Params(dataset="flowers/").applicable())
@@ -82,6 +116,14 @@ def test_the_split_seed_applies_with_a_fraction():
         ("initial-lr", "1e-9", "0", "100", "100.1"),
         ("decay-steps", "1", "0", "10000000", "x"),
         ("decay-rate", "0.001", "0", "1", "1.1"),
+        ("momentum", "0", "-0.1", "0.99", "1"),
+        ("weight-decay", "0", "-0.1", "10", "10.1"),
+        ("clip-norm", "0", "-0.1", "1000000", "1000001"),
+        ("ema", "0", "-0.1", "0.9999", "1"),
+        ("plateau-factor", "0.01", "0", "0.99", "1"),
+        ("plateau-patience", "1", "0", "100000", "100001"),
+        ("warmup-steps", "0", "-1", "1000000000", "1000000001"),
+        ("warmup-epochs", "0", "-0.1", "100000", "100001"),
         ("validation", "0.001", "0", "0.999", "1"),
         ("seed", "0", "-1", "2147483647", "2147483648"),
         ("split-seed", "0", "-1", "2147483647", "2147483648"),
@@ -116,14 +158,14 @@ def test_every_parameter_survives_a_round_trip_through_a_file(tmp_path):
         ({"batch_size": 1}, "unknown parameter 'batch_size': did you mean 'batch-size'?"),
         ({"lr": 0.1}, "unknown parameter 'lr': did you mean 'initial-lr'?"),
         ({"learning-rate": 0.1}, "unknown parameter 'learning-rate': did you mean 'initial-lr'?"),
-        ({"weight-decay": 0.1}, "unknown parameter 'weight-decay'"),
+        ({"momentums": 0.1}, "unknown parameter 'momentums': did you mean 'momentum'?"),
         ({"dropuot": 0.1}, "unknown parameter 'dropuot': did you mean 'dropout'?"),
         ({"zzz": 1}, "unknown parameter 'zzz'"),
         ({"epochs": "5"}, "epochs = '5': should be an integer from 1 to 100,000"),
         ({"epochs": True}, "epochs = True: should be an integer from 1 to 100,000"),
         ({"epochs": 5.5}, "epochs = 5.5: should be an integer from 1 to 100,000"),
         ({"dropout": float("nan")}, "dropout = nan: should be"),
-        ({"optimizer": "adamw"}, "optimizer = 'adamw': should be 'adamax', 'adam', 'rmsprop' or 'sgd'"),
+        ({"optimizer": "adagrad"}, "should be 'adamax', 'adam', 'adamw', 'lion', 'rmsprop' or 'sgd'"),
         ({"model-file": "../x.h5"}, "model-file = '../x.h5': should be a file name without a folder"),
         ({"model-file": "x.txt"}, "ending in .h5 or .keras"),
         ({"validation": "train"}, "validation = 'train': should be 'test' or a fraction"),

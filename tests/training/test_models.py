@@ -36,7 +36,7 @@ def train(dataset, get_parameter):
     """Build, compile and fit the model that parameters ask for; return it and what fit returned."""
     keras.utils.set_random_seed(0)
     model = models.build_model(get_parameter, dataset.train.images.shape[1:], len(dataset.class_names))
-    trainer.compile_model(model, get_parameter)
+    trainer.compile_model(model, get_parameter, 400)
     return model, trainer.fit(model, dataset, get_parameter)
 
 
@@ -121,7 +121,7 @@ def test_class_weights_and_label_smoothing_change_the_training(unbalanced):
     ]
     keras.utils.set_random_seed(0)
     model = models.build_model(parameters(**values), (28, 28, 1), 10)
-    trainer.compile_model(model, parameters(**values))
+    trainer.compile_model(model, parameters(**values), 400)
     evaluation = trainer.evaluate(model, unbalanced.train, 10)
     own = -np.log(evaluation.probabilities[np.arange(len(unbalanced.train)), unbalanced.train.labels])
     weights = feed.class_weights(unbalanced)[unbalanced.train.labels]

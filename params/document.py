@@ -51,16 +51,16 @@ The learning rate follows `schedule` with every optimizer. At a step, it is `ini
 - `(1 + cos(π · step / steps)) / 2` with `cosine`, over all steps of the run, so that it ends at 0;
 - `plateau-factor` for each plateau of val_loss so far with `plateau` (Keras' `ReduceLROnPlateau`).
 
-Steps are counted from the end of the warm-up, in which the rate rises from 0 to `initial-lr` in a line. With `ema`,
-metrics, the best epoch and the saved model are of the averaged weights.
+Steps are counted from the end of the warm-up, in which the rate rises from 0 to `initial-lr` in a line. With
+`ema`, metrics, the best epoch and the saved model are of the averaged weights.
 
-Optimizers, schedules but for warm-up with `exponential`, weight decay, clipping and averaging are Keras' own, and the
-saved file holds them as such: plain Keras loads it. Each equals stock `fit` to 1e-12 in float64, compiled or not, is
-resumed bit-identically, and repeats bit-identically (`tests/training/test_optimizers.py`). A file that is loaded for
-further training decays biases and norms, too: Keras does not save which weights are left out.
+Optimizers, schedules but for warm-up with `exponential`, weight decay, clipping and averaging are Keras' own,
+and the saved file holds them as such: plain Keras loads it. Each equals stock `fit` to 1e-12 in float64, is
+resumed bit-identically, and repeats bit-identically (`tests/training/test_optimizers.py`). A file that is
+loaded for further training decays biases and norms, too: Keras does not save which weights are left out.
 
-With `compile = auto` an epoch is one XLA program for dense networks and on GPUs, and a graph for convolutions on a
-CPU; `off` is Keras' stock `fit`.
+With `compile = auto` an epoch is one XLA program for dense networks and on GPUs, and a graph for convolutions
+on a CPU; `off` is Keras' stock `fit`.
 """
 
 

@@ -11,6 +11,8 @@ from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.record import FINISHED
 from experiment.system.names import short
+from params.groups import parameter_name
+from params.groups.training import Training
 from params.spec import Params
 
 
@@ -40,12 +42,13 @@ def check_resumable(
         )
     if params.epochs != stored["epochs"] and params.schedule == "cosine":
         raise UserError(
-            f"epochs = {params.epochs}: a resumed run with schedule cosine keeps its own, {stored['epochs']}, "
-            "as its learning rate is 0 then"
+            f"epochs = {params.epochs}: a resumed run with schedule cosine keeps its own, "
+            f"{stored['epochs']}, as its learning rate ends at 0 there"
         )
+    # A run made before a parameter was there had what is its default today.
+    defaults = {parameter_name(name): field.default for name, field in Training.model_fields.items()}
     for parameter, value in params.applicable().items():
-        # A run made before a parameter was there had what is its default today.
-        own = stored.get(parameter, Params.model_fields[parameter.replace("-", "_")].default)
+        own = stored.get(parameter, defaults.get(parameter, value))
         if parameter != "epochs" and own != value:
             raise UserError(f"{parameter} = {value!r}: a resumed run keeps its own, {own!r}")
     if (now := facts.get("backbone")) and now["sha256"] != run.get("backbone", now)["sha256"]:

@@ -184,9 +184,9 @@ def test_an_archive_of_a_file_needs_to_be_told_where_the_data_is(first, capsys):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"momentum": 0.9}, "there is no parameter 'momentum' any more"),
+        ({"inertia": 0.9}, "there is no parameter 'inertia' any more"),
         ({"dataset": "arrays"}, "a program gave it its own model or arrays"),
-        ({"optimizer": "lion"}, "optimizer = 'lion': "),
+        ({"optimizer": "adagrad"}, "optimizer = 'adagrad': "),
     ],
 )
 def test_a_run_that_cannot_be_repeated_is_refused(copy, capsys, params, message):

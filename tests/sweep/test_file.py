@@ -182,7 +182,7 @@ BAD_PARAMETERS = {
         {"batch-size": {"type": "integer", "min": 16.5, "max": 128}},
         "batch-size = 16.5: should be a whole number",
     ),
-    "an unknown choice": ({"optimizer": ["adam", "adamw"]}, "optimizer = 'adamw': should be 'adamax'"),
+    "an unknown choice": ({"optimizer": ["adam", "adagrad"]}, "optimizer = 'adagrad': should be 'adamax'"),
     "a wrong type": ({"layer-1-size": {"type": "int", "min": 1, "max": 2}}, "parameters.layer-1-size.type"),
     "no type": ({"layer-1-size": {"min": 1, "max": 2}}, "parameters.layer-1-size.type is missing"),
     "bounds the wrong way round": (

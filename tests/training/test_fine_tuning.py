@@ -33,7 +33,7 @@ def tune(dataset, budget=10**9, **values):
     get_parameter = parameters(fine_tune_epochs=2, fine_tune_from=BLOCK, **values)
     keras.utils.set_random_seed(0)
     model = models.build_model(get_parameter, dataset.train.images.shape[1:], 10)
-    trainer.compile_model(model, get_parameter)
+    trainer.compile_model(model, get_parameter, len(dataset.train))
     stage = pretrained.head_stage(model, dataset, get_parameter, lambda *_: None, pytest.fail)
     losses = trainer.fit(stage.model, stage.dataset, get_parameter).history.history["val_loss"]
     before = model.get_weights()

@@ -55,7 +55,7 @@ def parameters(**values):
 def build(dataset, get_parameter):
     keras.utils.set_random_seed(0)
     model = models.build_model(get_parameter, dataset.train.images.shape[1:], 10)
-    trainer.compile_model(model, get_parameter)
+    trainer.compile_model(model, get_parameter, len(dataset.train))
     return model
 
 

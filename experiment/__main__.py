@@ -11,7 +11,7 @@ from pathlib import Path
 from experiment import not_installed
 
 try:
-    from experiment.commands import comet, compare, labels, list_runs, mistakes, models, show
+    from experiment.commands import comet, compare, labels, list_runs, mistakes, models, remove, show
     from experiment.errors import UserError
     from experiment.system import streams
     from experiment.system.parser import RUNS, Parser, end, with_signs
@@ -60,6 +60,7 @@ COMMANDS = {
     "tag": Command("add tags to runs, or remove them", labels.tag_arguments, labels.tag_command),
     "note": Command("write a note on a run, or print it", labels.note_arguments, labels.note_command),
     "rename": Command("give a run another name", labels.rename_arguments, labels.rename_command),
+    "remove": Command("move runs to the trash, and back", remove.add_arguments, remove.run),
     "recover": Command(
         "build the archives of runs that were killed", comet.runs_or_all, comet.recover_command
     ),

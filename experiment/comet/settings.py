@@ -9,7 +9,7 @@ import urllib.parse
 from typing import Any
 
 from experiment.errors import UserError
-from experiment.system.environment import read_environment
+from experiment.system.environment import comet_files, read_environment
 
 # Read by the SDK when it's imported. Its automatic logging sends 315 parameter messages beside 9 real ones,
 # and its error tracking opens connections of its own.
@@ -74,6 +74,12 @@ def api_key() -> str | None:
     if os.environ.get("COMET_API_KEY"):
         return os.environ["COMET_API_KEY"]
     return import_comet().config.get_config()["comet.api_key"] or None
+
+
+def api_key_if_any() -> str | None:
+    """Return what ``api_key`` does, without the SDK's import, a second, where nothing configures a key."""
+    read_environment()
+    return api_key() if os.environ.get("COMET_API_KEY") or comet_files() else None
 
 
 def server_address() -> str:

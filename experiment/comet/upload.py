@@ -114,7 +114,7 @@ def _whole_archive(directory: RunDirectory) -> list[Message]:
 def _holdings_when_unsent(server: Server, directory: RunDirectory) -> Holdings | None:
     """Return what Comet has of a run, once no sender that outlived its parent is at work on it."""
     try:
-        with FileLock(_sending(directory), timeout=SENDER_SECONDS):
+        with FileLock(directory.sending_file, timeout=SENDER_SECONDS):
             return fetch_holdings(server, directory.key)
     except Timeout:
         raise UserError(f"run {short(directory.key)} is being sent by another process") from None
@@ -212,17 +212,13 @@ def _send(
         # The SDK would otherwise draw 15,000 points of each metric at random and drop the rest.
         kept |= {"COMET_API_KEY": settings.api_key() or "", "COMET_OFFLINE_SAMPLING_SIZE": "1000000"}
         subprocess.run(
-            [sys.executable, "-c", _SEND, str(_sending(directory)), "upload", str(part), *flags],
+            [sys.executable, "-c", _SEND, str(directory.sending_file), "upload", str(part), *flags],
             cwd=folder,
             env=kept,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,
         )
-
-
-def _sending(directory: RunDirectory) -> Path:
-    return directory.comet / ".sending"
 
 
 def _wait_until_there(

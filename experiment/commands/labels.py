@@ -102,11 +102,11 @@ def _change(
 
 
 def _secrets(change: Change) -> list[str | None]:
-    """Return the API key where a text could hold it: to find it may take the SDK's import, a second."""
+    """Return the API key where a text could hold it."""
     if any(_LIKE_A_KEY.search(text or "") for text in (change.name, change.note, *change.add)):
-        from experiment.comet.settings import api_key
+        from experiment.comet.settings import api_key_if_any
 
-        return [api_key()]
+        return [api_key_if_any()]
     return []
 
 

@@ -36,6 +36,11 @@ def check_resumable(
         raise UserError(
             f"epochs = {params.epochs}: run {name} is fine-tuned after {stored['epochs']} and keeps them"
         )
+    if run["status"] == FINISHED and not any(directory.checkpoints.glob("*")):
+        raise UserError(
+            f"run {name} cannot be trained further: it has no checkpoint any more; "
+            f"train a new one: --epochs {params.epochs}"
+        )
     if params.epochs < stored["epochs"]:
         raise UserError(
             f"epochs = {params.epochs}: a resumed run can have more epochs than {stored['epochs']}, not fewer"

@@ -40,6 +40,7 @@ class RunDirectory:
         self.comet = self.path / "comet"
         self.segments = self.comet / "segments"
         self.upload_file = self.comet / "upload.json"
+        self.sending_file = self.comet / ".sending"  # the lock of a sender, which may outlive who started it
         # The kernel drops it with its process, however that dies: nothing has to be cleaned up.
         self.lock = FileLock(self.path / ".lock", timeout=0)
 
@@ -138,16 +139,24 @@ class RunDirectory:
 
     def is_alive(self) -> bool:
         """Tell whether a process on this machine still works on the run, by its lock; nothing is written."""
-        try:
-            handle = os.open(self.lock.lock_file, os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            # Asked for and given back at once. Shared, so that two who look at the same time do not take each
-            # other for the run's process.
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(handle)
+        return _is_held(self.lock.lock_file)
+
+    def is_being_sent(self) -> bool:
+        """Tell whether a process on this machine sends the run to Comet; nothing is written."""
+        return _is_held(self.sending_file)
+
+
+def _is_held(lock: str | os.PathLike[str]) -> bool:
+    try:
+        handle = os.open(lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        # Asked for and given back at once. Shared, so that two who look at the same time do not take each
+        # other for the run's process.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)

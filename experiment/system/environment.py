@@ -30,7 +30,7 @@ def read_environment() -> None:
     if path := find_dotenv(usecwd=True):
         load_dotenv(stream=io.StringIO(_checked_lines(Path(path))))
     ConfigEnvFileEnv.__init__ = _read_nothing
-    for file in _comet_files():
+    for file in comet_files():
         _check_comet_file(file)
 
 
@@ -75,7 +75,7 @@ def _text(path: Path) -> str:
     return text
 
 
-def _comet_files() -> list[Path]:
+def comet_files() -> list[Path]:
     """Return the configuration files that the SDK reads, those of them that exist.
 
     Raises:

@@ -19,7 +19,7 @@ from experiment.store.files import read_json, write_json
 from experiment.store.find import Runs
 from experiment.store.labels import Change, change_labels
 from experiment.system.names import counted
-from tests.support.comet_server import CometServer, Run
+from tests.support.comet_server import CometServer, as_uploaded
 from tests.support.made_runs import make_run
 from tests.support.processes import ROOT
 
@@ -159,7 +159,7 @@ def test_an_upload_brings_later_labels_to_comet_and_leaves_tags_that_were_added_
     with CometServer() as server:
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
-        there = server.runs[run.key] = as_uploaded(run)
+        there = server.runs[run.key] = as_uploaded(run.archive, tags=["first"])
         there.tags.append("added in Comet")
         change_labels(run, Change(name="renamed", note="noted", add=["best"], remove=["first"]))
         said: list[str] = []
@@ -172,20 +172,6 @@ def test_an_upload_brings_later_labels_to_comet_and_leaves_tags_that_were_added_
     assert upload.is_verified(run)
     change_labels(run, Change(note=""))
     assert not upload.is_verified(run)
-
-
-def as_uploaded(run: RunDirectory) -> Run:
-    """Return what the server has after an upload of a run."""
-    there = Run("own", "p", tags=list(read_json(run.run_file)["tags"]))
-    for message in archived_messages(run.archive):
-        payload = message["payload"]
-        if message["type"] == "metric_msg":
-            there.metrics.append(payload["metric"] | {"context": payload.get("context")})
-        elif message["type"] == "parameter_msg":
-            there.parameters[payload["param"]["paramName"]] = payload["param"]["paramValue"]
-        else:
-            there.others[payload["key"]] = payload["value"]
-    return there
 
 
 def test_a_run_of_an_older_version_takes_labels_too(tmp_path, capsys):

@@ -14,8 +14,12 @@ import sys
 import threading
 import time
 import urllib.parse
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from experiment.store.archive_format import archived_messages
 
 API_KEY = "standInKey0123456789ABCDE"
 BAD_KEY, UNKNOWN_RUN, RUN_EXISTS = 90212, 90210, 90999
@@ -35,6 +39,20 @@ class Run:
     assets: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     graph: str | None = None
     system: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def as_uploaded(archive: Path, tags: Sequence[str] = ()) -> Run:
+    """Return what the server has after an upload of an archive without files."""
+    there = Run("own", "p", tags=list(tags))
+    for message in archived_messages(archive):
+        payload = message["payload"]
+        if message["type"] == "metric_msg":
+            there.metrics.append(payload["metric"] | {"context": payload.get("context")})
+        elif message["type"] == "parameter_msg":
+            there.parameters[payload["param"]["paramName"]] = payload["param"]["paramValue"]
+        else:
+            there.others[payload["key"]] = payload["value"]
+    return there
 
 
 class CometServer:

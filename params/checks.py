@@ -9,6 +9,20 @@ from typing import Any
 
 from experiment.errors import UserError
 
+OWN_MODEL = re.compile(r"(?P<place>.+):(?P<function>[A-Za-z_]\w*)")
+
+
+def named_or_own(*names: str) -> Callable[[object], object]:
+    """Return a check that accepts these names, and a function of the user's: FILE.py:FUNCTION."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and (value in names or OWN_MODEL.fullmatch(value)):
+            return value
+        known = ", ".join(map(repr, names))
+        raise ValueError(f"should be {known}, or FILE.py:FUNCTION or package.module:FUNCTION of your own")
+
+    return check
+
 
 def check_folds(value: object) -> object:
     """Accept 0, or 2 to 100."""

@@ -19,38 +19,48 @@ NAMES = tuple(parameter_name(field) for field in Params.model_fields)
 FOLDER = Path(__file__).parent
 
 
-def load_params(file: str | Path | None = None, flags: Mapping[str, str] | None = None) -> Params:
+def load_params(
+    file: str | Path | None = None,
+    flags: Mapping[str, str] | None = None,
+    spec: type[Params] = Params,
+) -> Params:
     """Resolve the parameters of a run.
 
     Args:
         file: a TOML file, or the name of one in ``params/`` (``mnist-cnn``); None for the defaults.
         flags: parameter names (with hyphens) to the text given on the command line.
+        spec: what is declared: with the parameters of a network of the user's own, where there is one.
 
     Raises:
         UserError: one sentence that names the parameter or file, the value and what is allowed.
     """
     values = dict(read_params(file)) if file is not None else {}
-    values.update({name: _parse_flag(name, text) for name, text in (flags or {}).items()})
-    return check_params(values)
+    values.update({name: _parse_flag(name, text, spec) for name, text in (flags or {}).items()})
+    return check_params(values, spec)
 
 
-def check_params(values: Mapping[str, Any]) -> Params:
-    """Check parameters given by their names with hyphens.
+def check_params(values: Mapping[str, Any], spec: type[Params] = Params) -> Params:
+    """Check parameters given by their names with hyphens, by what is declared.
 
     Raises:
         UserError: one sentence that names the parameter, its value and what is allowed.
     """
     for name in values:
-        if name not in NAMES:
-            raise UserError(unknown_name(name, "parameter"))
-    return Params(**values)
+        if name not in names_of(spec):
+            raise UserError(unknown_name(name, "parameter", names_of(spec)))
+    return spec(**values)
+
+
+def names_of(spec: type[Params]) -> tuple[str, ...]:
+    """Return the names, with hyphens, of the parameters that are declared."""
+    return tuple(map(parameter_name, spec.model_fields))
 
 
 def without_effect(params: Params, applying: Container[str]) -> dict[str, str]:
     """Return sentences about the parameters that were given and are not among those that apply, by name."""
     found = {}
-    for field in Params.model_fields:
-        name, when = parameter_name(field), condition(field)
+    for field in type(params).model_fields:
+        name, when = parameter_name(field), condition(field, type(params))
         if when and name in params.given() and name not in applying:
             value = getattr(params, field)
             found[name] = f"{name} = {value!r} has no effect: it applies with {when.text}"
@@ -92,13 +102,13 @@ def write_params(params: Params, path: Path) -> None:
 
 def unknown_name(name: str, kind: str, known: tuple[str, ...] = NAMES) -> str:
     """Return the sentence for a name that nobody declared, with the known one that it probably stands for."""
-    hint = did_you_mean(name.rpartition(".")[2], known, SYNONYMS if known is NAMES else None)
+    hint = did_you_mean(name.rpartition(".")[2], known, SYNONYMS if "dataset" in known else None)
     return f"unknown {kind} '{name}'{hint}"
 
 
-def _parse_flag(name: str, text: str) -> Any:
+def _parse_flag(name: str, text: str, spec: type[Params]) -> Any:
     """Read a flag's text as its parameter's type; ranges are left to ``check_params``."""
-    field = Params.model_fields[name.replace("-", "_")]
+    field = spec.model_fields[name.replace("-", "_")]
     # Either a word or a fraction: its own check reads both from text.
     annotation: Any = field.annotation if name != "validation" else str
     try:

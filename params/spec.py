@@ -6,14 +6,16 @@ parameter has one spelling everywhere, the one with hyphens: TOML key = flag = c
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError, model_validator
 
 from experiment.errors import UserError
 from params.conditions import Preset, Synonyms, When
-from params.groups import parameter_name
+from params.groups import Group, parameter_name
 from params.groups.data import Data
 from params.groups.network import Network
 from params.groups.result import Result
@@ -22,16 +24,35 @@ from params.words import did_you_mean, sentence
 
 GetParameter = Callable[[str], Any]  # from a name with hyphens to the value that the experiment has
 
-GROUPS = (Data, Network, Training, Result)
+GROUPS: tuple[type[Group], ...] = (Data, Network, Training, Result)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnModel:
+    """A function of the user's that builds a network.
+
+    ``name`` is what ``model`` is logged as, ``source`` where it is found from anywhere, ``file`` that of its
+    module, ``parameters`` the names, with hyphens, of those that it declares.
+    """
+
+    name: str
+    source: str
+    file: Path
+    build: Callable[..., Any]
+    parameters: tuple[str, ...] = ()
 
 
 # Fields are collected from the last base on: data comes first.
 class Params(Result, Training, Network, Data):
     """The parameters of one run; everything that changes its result, and nothing else.
 
+    ``own`` is the user's own network, where ``model`` names one; ``params.own.with_own`` adds its parameters.
+
     Raises:
         UserError: one sentence that names the parameter, its value and what is allowed.
     """
+
+    own: ClassVar[OwnModel | None] = None
 
     if not TYPE_CHECKING:  # where pydantic's signature, made from the fields, tells more
 
@@ -42,14 +63,14 @@ class Params(Result, Training, Network, Data):
                 details = error.errors()[0]
                 name = str(details["loc"][0])
                 if details["type"] == "extra_forbidden":
-                    raise UserError(_unknown_argument(name)) from None
+                    raise UserError(_unknown_argument(name, type(self))) from None
                 raise UserError(sentence(type(self), details, parameter_name(name))) from None
 
     @model_validator(mode="after")
     def _take_presets(self) -> Params:
         """Give what was not given the default that its condition calls for."""
         for field in type(self).model_fields.keys() - self.model_fields_set:
-            for preset in presets(field):
+            for preset in presets(field, type(self)):
                 if preset.when.applies(self):
                     self.__dict__[field] = preset.value  # the model is frozen for all others
         return self
@@ -63,7 +84,7 @@ class Params(Result, Training, Network, Data):
         open_yet = {
             parameter_name(field)
             for field in type(self).model_fields
-            if (when := condition(field)) and when.of_data
+            if (when := condition(field, type(self))) and when.of_data
         }
         return open_yet | set(self.applicable())
 
@@ -72,24 +93,24 @@ class Params(Result, Training, Network, Data):
         return {
             parameter_name(field): getattr(self, field)
             for field in type(self).model_fields
-            if (when := condition(field)) is None or when.applies(self)
+            if (when := condition(field, type(self))) is None or when.applies(self)
         }
 
 
-def _unknown_argument(name: str) -> str:
+def _unknown_argument(name: str, spec: type[Params]) -> str:
     """Return the sentence for an argument of ``Params`` that nobody declared."""
-    near = did_you_mean(name, map(parameter_name, Params.model_fields), SYNONYMS)
+    near = did_you_mean(name, map(parameter_name, spec.model_fields), SYNONYMS)
     return f"unknown parameter '{name}'{near.replace('-', '_')}"
 
 
-def condition(field: str) -> When | None:
+def condition(field: str, spec: type[Params] = Params) -> When | None:
     """Return when the parameter behind a field applies, or None where it always does."""
-    return next((part for part in Params.model_fields[field].metadata if isinstance(part, When)), None)
+    return next((part for part in spec.model_fields[field].metadata if isinstance(part, When)), None)
 
 
-def presets(field: str) -> list[Preset]:
+def presets(field: str, spec: type[Params] = Params) -> list[Preset]:
     """Return the other defaults of the parameter behind a field."""
-    return [part for part in Params.model_fields[field].metadata if isinstance(part, Preset)]
+    return [part for part in spec.model_fields[field].metadata if isinstance(part, Preset)]
 
 
 SYNONYMS = {

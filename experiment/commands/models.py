@@ -67,6 +67,9 @@ def predict_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``predict``."""
     parser.add_argument("run", metavar="RUN", help="key, its beginning, name, directory, or a copy of model/")
     parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="pictures, or folders of them")
+    parser.add_argument(
+        "--model", metavar="FILE.py:FUNCTION", help="where layers of your own are (default: where they were)"
+    )
     parser.add_argument("--top", type=int, default=3, metavar="K", help="classes to name (default: 3)")
 
 
@@ -78,10 +81,13 @@ def predict_command(options: argparse.Namespace) -> int:
 
     run = options.run
     copied = run and os.path.isfile(os.path.join(run, FILE))
-    folder = Path(run) if copied else find_run(options.runs, run).model
+    found = None if copied else find_run(options.runs, run)
+    folder = found.model if found else Path(run)
     bundle = read_bundle(folder)
     keras_settings.check()
-    from experiment.deploy import predict
+    from experiment.deploy import own_layers, predict
+
+    own_layers.import_for(options.model, found.path if found else None)
 
     files, droppings = predict.find_images(options.images)
     if droppings:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiment.commands import many
+from experiment.commands.own_model import model_of
 from experiment.commands.signals import on_first_signal
-from experiment.commands.train_options import build_parser, check_together, run_options
+from experiment.commands.train_options import build_parser, check_together, given_flags, run_options
 from experiment.errors import UserError
 from experiment.system import streams
 from experiment.system.environment import read_environment
 from experiment.system.names import counted, short
 from experiment.system.parser import command_in
-from params.load import NAMES, check_params, load_params
+from params.load import check_params, load_params
 from params.spec import Params
 
 if TYPE_CHECKING:
@@ -38,16 +39,25 @@ def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
     Returns:
         The exit code: 0 done, 1 failed or a rerun is different, 2 bad input, 128 + signal interrupted.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = build_parser(description)
-    options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
-    flags = {name: getattr(options, name) for name in NAMES if getattr(options, name) is not None}
     try:
+        if own := model_of(arguments):
+            # Its parameters are flags, so it is imported before the command line can be understood.
+            from experiment.run.own_model import spec_of
+
+            spec = spec_of(own)
+            parser = build_parser(description, spec)
+        else:
+            spec = Params
+        options = parser.parse_args(arguments)
+        flags = given_flags(options)
         check_together(options)
         if options.resume:
-            return _resume(options, flags)
+            return _resume(options, flags, spec)
         if options.rerun:
-            return _rerun(options, flags)
-        params = load_params(options.params, flags)
+            return _rerun(options, flags, spec)
+        params = load_params(options.params, flags, spec)
         if options.sweep:
             return many.sweep(params, options)
         if params.folds and "fold" not in params.given():
@@ -57,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
         parser.error(str(error))
 
 
-def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
+def _resume(options: argparse.Namespace, flags: dict[str, str], spec: type[Params]) -> int:
     """Go on with a run; its parameters are its own, but for more epochs."""
     from experiment.store.directory_reader import read_record
     from experiment.store.find import find_run
@@ -80,13 +90,15 @@ def _resume(options: argparse.Namespace, flags: dict[str, str]) -> int:
             f"--mode {options.mode}: this run began {record.mode}; it goes on with {' or '.join(modes)}"
         )
     try:
-        params = check_params({**record.params, "dataset": record.run["dataset"]["source"]})
+        own = {"model": spec.own.source} if spec.own else {}
+        params = check_params({**record.params, **own, "dataset": record.run["dataset"]["source"]}, spec)
     except UserError as error:
         raise UserError(f"'{directory.params_file}': {error}") from None
     if flags:
         epochs = load_params(flags={"epochs": flags["epochs"]}).epochs
         # Only what was set: defaults of today's code must not count as given.
-        params = check_params(params.model_dump(by_alias=True, exclude_unset=True) | {"epochs": epochs})
+        values = params.model_dump(by_alias=True, exclude_unset=True)
+        params = check_params(values | {"epochs": epochs}, spec)
     return _train(params, options, directory, _purpose_of(record.run))
 
 
@@ -106,7 +118,7 @@ def _purpose_of(run: Mapping[str, Any]) -> Purpose | None:
         return None
 
 
-def _rerun(options: argparse.Namespace, flags: dict[str, str]) -> int:
+def _rerun(options: argparse.Namespace, flags: dict[str, str], spec: type[Params]) -> int:
     """Repeat a run with its own parameters, but for those given as flags."""
     read_environment()
     from experiment.rerun import differences as rerun
@@ -116,7 +128,7 @@ def _rerun(options: argparse.Namespace, flags: dict[str, str]) -> int:
     if options.params:
         raise UserError("--params: a rerun has the parameters of its original; change some by their flags")
     found = original.find_original(Path(options.runs), options.rerun)
-    return _train(rerun.parameters(found, flags), options, purpose=Repetition(found))
+    return _train(rerun.parameters(found, flags, spec), options, purpose=Repetition(found))
 
 
 def _train(
@@ -168,8 +180,11 @@ def _tell_waiting(runs: Path) -> None:
 def _tell_failure(failure: RunFailed) -> int:
     """Say why a run failed: in a sentence where that is all there is to say, else with the traceback."""
     from experiment.run.lifecycle import PLAIN_ERRORS
+    from experiment.run.own_model import OwnCodeError, own_traceback
 
-    if not isinstance(failure.__cause__, PLAIN_ERRORS):
+    if isinstance(failure.__cause__, OwnCodeError):
+        print(own_traceback(failure.__cause__), end="", file=sys.stderr)
+    elif not isinstance(failure.__cause__, (*PLAIN_ERRORS, UserError)):
         # Of the cause: the frames that recorded the run say nothing of the fault.
         traceback.print_exception(failure.__cause__)
     print(f"train.py: {failure}", file=sys.stderr)

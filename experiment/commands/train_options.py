@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
 from experiment.system.parser import RUNS, Parser
-from params.groups import Group, parameter_name
-from params.load import NAMES
-from params.spec import GROUPS, SYNONYMS, condition, presets
+from params.groups import parameter_name
+from params.load import NAMES, names_of
+from params.spec import GROUPS, SYNONYMS, Params, condition, presets
 
 if TYPE_CHECKING:
     from experiment.run import Options
@@ -37,8 +39,12 @@ MODES = ("auto", "online", "offline", "disabled")
 SWEEP_ONLY = ("seeds", "workers", "scheduler", "ray_address")
 
 
-def build_parser(description: str) -> argparse.ArgumentParser:
-    """Build the parser: options by hand, one flag for each parameter from its declaration."""
+def build_parser(description: str, spec: type[Params] = Params) -> argparse.ArgumentParser:
+    """Build the parser: options by hand, one flag for each parameter from its declaration.
+
+    Raises:
+        UserError: a network of the user's own declares a parameter that is called as an option is.
+    """
     parser = Parser(
         prog="train.py",
         synonyms=SYNONYMS | OPTION_SYNONYMS,
@@ -49,7 +55,13 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     _add_sweep_options(parser.add_argument_group("sweeps"))
     for group in GROUPS:
         title = f"parameters: {group.__name__.lower()}"
-        _add_parameters(parser.add_argument_group(title, group.__doc__), group)
+        _add_parameters(parser.add_argument_group(title, group.__doc__), group.model_fields, spec)
+    if own := spec.own:
+        title, text = "parameters: your own", f"Declared in {own.file.name}, for {own.name}."
+        added = {name: spec.model_fields[name.replace("-", "_")] for name in own.parameters}
+        fields = {name: field for name, field in added.items() if name not in NAMES}
+        _add_parameters(parser.add_argument_group(title, text), fields, spec)
+    parser.set_defaults(parameters=names_of(spec))
     return parser
 
 
@@ -98,17 +110,23 @@ def _add_sweep_options(sweeps: argparse._ArgumentGroup) -> None:
     sweeps.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: this machine)")
 
 
-def _add_parameters(arguments: argparse._ArgumentGroup, group: type[Group]) -> None:
-    for name, field in group.model_fields.items():
-        when = condition(name)
-        others = [f"{_shown(each.value)} with {each.when.text}" for each in presets(name)]
+def _add_parameters(
+    arguments: argparse._ArgumentGroup, fields: Mapping[str, FieldInfo], spec: type[Params]
+) -> None:
+    for name in fields:
+        python_name = name.replace("-", "_")
+        field, when = spec.model_fields[python_name], condition(python_name, spec)
+        others = [f"{_shown(each.value)} with {each.when.text}" for each in presets(python_name, spec)]
         default = ", ".join([str(_shown(field.default)), *others])
         help_text = f"{field.description} (default: {default}{f'; with {when.text}' if when else ''})"
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}
         flag = parameter_name(name)
-        arguments.add_argument(
-            f"--{flag}", dest=flag, metavar=_metavar(field.annotation), help=help_text, **bare
-        )
+        try:
+            arguments.add_argument(
+                f"--{flag}", dest=flag, metavar=_metavar(field.annotation), help=help_text, **bare
+            )
+        except argparse.ArgumentError:
+            raise UserError(f"parameter {flag}: --{flag} is an option already: take another name") from None
 
 
 def check_together(options: argparse.Namespace) -> None:
@@ -149,9 +167,14 @@ def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> N
             raise UserError(f"--{name.replace('_', '-')}: {reason}")
 
 
+def given_flags(options: argparse.Namespace) -> dict[str, str]:
+    """Return the parameters that were typed, by their names, as text; an option has another kind of name."""
+    return {name: text for name in options.parameters if (text := getattr(options, name)) is not None}
+
+
 def typed(options: argparse.Namespace) -> list[str]:
     """Return the names of what was typed and must have an effect: parameters, and options that need not."""
-    given = [name for name in NAMES if getattr(options, name) is not None]
+    given = list(given_flags(options))
     return given + [name for name in ("memory-gb", "register") if getattr(options, name.replace("-", "_"))]
 
 

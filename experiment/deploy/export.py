@@ -19,7 +19,7 @@ from typing import Any
 
 from experiment.data.pictures import load_set
 from experiment.data.splits import Dataset, split_arrays
-from experiment.deploy import agreement
+from experiment.deploy import agreement, own_layers
 from experiment.deploy.formats import FORMATS
 from experiment.errors import UserError
 from experiment.store.directory import RunDirectory
@@ -92,6 +92,7 @@ def _compared_with_keras(
 ) -> dict[str, Any]:
     from experiment.training import checkpoints
 
+    own_layers.import_for(None, saved.parents[1])
     model = checkpoints.load_model(saved)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tf2onnx, about NumPy's old names

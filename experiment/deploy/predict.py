@@ -19,6 +19,7 @@ from experiment.evaluation import calibration
 from experiment.store.bundle import FILE, Bundle
 from experiment.system.names import as_utf8, counted
 from experiment.training import batches, checkpoints
+from params.checks import OWN_MODEL
 
 BATCH = 256
 
@@ -38,7 +39,13 @@ def load_model(folder: Path, bundle: Bundle) -> Any:
         if "lambda" in str(error).lower() or "safe_mode" in str(error):
             raise UserError(f"model '{path}' is refused: it holds code (Lambda), which is not run") from None
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"model '{path}' cannot be loaded: {first[:300]}") from None
+        asked = str(bundle.parameters.get("model", ""))
+        own = (
+            f"; layers of your own come from {asked}: give it by --model"
+            if OWN_MODEL.fullmatch(asked)
+            else ""
+        )
+        raise UserError(f"model '{path}' cannot be loaded: {first[:200]}{own}") from None
     check_model(model, bundle, folder)
     return model
 

@@ -15,7 +15,7 @@ from experiment.run.own_code import PREFIX
 from experiment.store.record import COMET, FINISHED, RunRecord
 from experiment.system import machine
 from experiment.system.names import short, some
-from params.load import NAMES, check_params, load_params
+from params.load import check_params, load_params, names_of
 from params.spec import Params
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ class Difference:
     now: Any
 
 
-def parameters(original: RunRecord, flags: Mapping[str, str]) -> Params:
+def parameters(original: RunRecord, flags: Mapping[str, str], spec: type[Params] = Params) -> Params:
     """Return the parameters to repeat a run with: its own, but for those given as flags.
 
     Raises:
         UserError: it cannot be repeated, with the reason.
     """
     name = short(original.key)
-    if unknown := sorted(set(original.params) - set(NAMES)):
+    if unknown := sorted(set(original.params) - set(names_of(spec))):
         raise UserError(f"run {name} cannot be repeated: there is no parameter '{unknown[0]}' any more")
     if "model" not in original.params or original.params.get("dataset") == "arrays":
         raise UserError(f"run {name} cannot be repeated from here: a program gave it its own model or arrays")
@@ -50,11 +50,15 @@ def parameters(original: RunRecord, flags: Mapping[str, str]) -> Params:
         where = f"'{source}' is gone" if source else f"of '{dataset['name']}' the {original.kind} has no path"
         raise UserError(f"run {name} cannot be repeated without its data: {where}; give --dataset PATH")
     stored = dict(original.params) | ({} if "dataset" in flags else {"dataset": source})
+    if spec.own and "model" not in flags:
+        stored["model"] = spec.own.source
     if original.kind == COMET:  # which gives everything as text
-        return load_params(flags={each: str(value) for each, value in stored.items()} | dict(flags))
-    given = load_params(flags=flags)
+        return load_params(
+            flags={each: str(value) for each, value in stored.items()} | dict(flags), spec=spec
+        )
+    given = load_params(flags=flags, spec=spec)
     changed = {each: getattr(given, each.replace("-", "_")) for each in flags}
-    return check_params(stored | changed)
+    return check_params(stored | changed, spec)
 
 
 def announce(

@@ -92,8 +92,8 @@ def open_data(params: Params, dataset: Mapping[str, np.ndarray] | Arrays | None,
 
 
 def resolve(params: Params, arrays: Arrays) -> Params:
-    """Put what a set turned out to be in the place of what was asked for: its name, its validation part."""
-    found: dict[str, Any] = {"dataset": arrays.name}
+    """Put names in the place of the paths of set and network; take the set's own validation part."""
+    found: dict[str, Any] = {"dataset": arrays.name} | ({"model": params.own.name} if params.own else {})
     # Another part is validated on where it was asked for, by flag, file or program.
     if "validation" not in params.model_fields_set:
         folded = params.folds and arrays.test is not None

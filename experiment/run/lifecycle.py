@@ -13,6 +13,7 @@ from typing import Any
 from experiment.comet import continuation, session, settings, upload
 from experiment.comet.tracker import Tracker
 from experiment.errors import UserError
+from experiment.run.own_model import OwnCodeError
 from experiment.run.system_log import SystemLog
 from experiment.store import archive_writer as archives
 from experiment.store.directory import RunDirectory
@@ -165,7 +166,11 @@ def _interruption_names(directory: RunDirectory) -> Iterator[None]:
 def _failure(directory: RunDirectory, params: Mapping[str, Any], problem: Exception) -> str:
     """Say what failed, and how to go on: a run of a program's own model or arrays needs that program."""
     first = (str(problem).strip().splitlines() or ["no message"])[0][:REASON_CHARACTERS]
-    reason = first if isinstance(problem, PLAIN_ERRORS) else f"{type(problem).__name__}: {first}"
+    reason = (
+        first
+        if isinstance(problem, (*PLAIN_ERRORS, UserError, OwnCodeError))
+        else f"{type(problem).__name__}: {first}"
+    )
     by_program = "model" not in params or params.get("dataset") == "arrays"
     again = (
         "by train_and_evaluate(…, resume=RunDirectory(Path(…)))"

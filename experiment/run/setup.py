@@ -16,6 +16,7 @@ from experiment.run import provenance
 from experiment.run.inputs import Opened, data_facts, resolve
 from experiment.run.options import Options
 from experiment.run.own_code import OwnCode, find_own_code
+from experiment.run.own_model import try_out
 from experiment.run.purpose import Purpose
 from experiment.run.resume import check_resumable, destination_of
 from experiment.store.directory import RunDirectory
@@ -125,6 +126,11 @@ def describe(
         facts |= backbone_checks.check(values, split.train.images.shape[1:])
     if own_code := find_own_code(build_model, secrets):
         facts["own_code"] = own_code.facts(secrets)
+    if params.own:
+        facts["model"] = {"source": params.own.source}
+        # A sweep's trial that cannot be built is a failed trial, not bad input.
+        if not purpose.chose_parameters:
+            try_out(params.own, values, split.train, len(split.class_names))
     if resume:
         check_resumable(resume, params, facts, console.notice)
     facts |= purpose.facts(values, facts, console.say)
@@ -138,7 +144,7 @@ def describe(
         mode, where = destination_of(directory, mode)
     if REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
         console.notice("the command line holds what looks like a secret; it is left out of all records")
-    optional = MODEL_PARAMETERS if build_model else ()
+    optional = _optional(params, build_model)
     return Setup(
         *(params, values, optional, facts, opened, split, mode, where, directory),
         *(build_model, options, purpose, console, own_code),
@@ -149,6 +155,13 @@ def _tell_of_validation(asked: Params, params: Params, opened: Opened, console: 
     """Say what pictures are validated on where nobody chose: arrays have another default."""
     if opened.inspection and "validation" not in asked.model_fields_set and params.validation in VALIDATED_ON:
         console.say(f"validation = {params.validation}: {VALIDATED_ON[params.validation]}")
+
+
+def _optional(params: Params, build_model: ModelBuilder | None) -> Collection[str]:
+    """Return the parameters of stock networks that are logged only if the user's own reads them."""
+    if not params.own:
+        return MODEL_PARAMETERS if build_model else ()
+    return set(MODEL_PARAMETERS) - {"model", *params.own.parameters}
 
 
 def _applicable(params: Params, opened: Opened) -> dict[str, Any]:

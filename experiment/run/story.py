@@ -13,11 +13,13 @@ from experiment.comet.settings import api_key
 from experiment.comet.tracker import LoggedParameters
 from experiment.data.arrays import Arrays
 from experiment.data.splits import Dataset
+from experiment.errors import UserError
 from experiment.run import fitting
 from experiment.run import results as outcomes
 from experiment.run.inputs import log_inputs, open_data
 from experiment.run.lifecycle import recorded
 from experiment.run.options import Options
+from experiment.run.own_model import check_name, told_as_own, with_own_declared
 from experiment.run.purpose import OwnSake, Purpose
 from experiment.run.setup import Setup, check_early, describe
 from experiment.store.directory import RunDirectory
@@ -65,13 +67,18 @@ def train_and_evaluate(
     process_clock.begin()
     options, purpose = options or Options(), purpose or OwnSake()
     console = Console(options.quiet, (api_key(),), options.on_notice)
+    params = with_own_declared(params)
+    if params.own and build_model:
+        raise UserError(f"model = '{params.model}' and build_model=…: give one of them")
+    build_model = build_model or (params.own.build if params.own else None)
     check_early(params, options)
     with console.address_first():
         opened = open_data(params, dataset, console)
         setup = describe(params, opened, build_model, options, purpose, resume, console)
     directory, where = setup.directory, setup.destination
     every = options.system_metrics_every
-    with recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every) as tracker:
+    frame = recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every)
+    with frame as tracker, told_as_own(params.own):
         parameters = LoggedParameters(tracker, setup.values, setup.optional)
         log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts, setup.own_code)
         split = _prepare(setup, parameters)
@@ -111,10 +118,15 @@ def _build(setup: Setup, parameters: LoggedParameters, split: Dataset) -> keras.
     from experiment.training import model_check, models, trainer
 
     classes, image_shape = len(split.class_names), split.train.images.shape[1:]
-    model = (setup.build_model or models.build_model)(parameters.get_parameter, image_shape, classes)
+    build = setup.build_model or models.build_model
+    if own := setup.params.own:
+        check_name(own, parameters.get_parameter)
+    model = build(parameters.get_parameter, image_shape, classes)
     if setup.build_model:
         model_check.check_model(model, split.train, classes)
     trainer.compile_model(model, parameters.get_parameter, len(split.train))
+    if setup.build_model:
+        model_check.check_saving(model, split.train, classes, parameters.get_parameter("model-file"))
     parameters.tracker.set_model_graph(model.to_json())
     return model
 

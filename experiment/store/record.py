@@ -95,6 +95,10 @@ class _Sweep(Schema):
     attempt: int = 1
 
 
+class _Model(Schema):
+    source: str = ""
+
+
 class _Rerun(Schema):
     of: str = ""
     place: str = ""
@@ -130,6 +134,7 @@ class _Run(Schema):
     process: _Process = _Process()
     sweep: _Sweep = _Sweep()
     rerun: _Rerun = _Rerun()
+    model: _Model = _Model()
     deaths: int = 0
 
 

@@ -20,7 +20,7 @@ from experiment.data.labels import COLUMNS
 from experiment.errors import UserError
 from experiment.sweep.points import MOST_POINTS, Spec, Strict, Sweep, applying
 from experiment.sweep.space import Choices, Range
-from params.load import FOLDER, NAMES, check_params, load_params, unknown_name
+from params.load import FOLDER, check_params, load_params, names_of, unknown_name
 from params.spec import Params, condition
 from params.words import sentence
 
@@ -63,7 +63,7 @@ def read_sweep(file: str, base: Params) -> Sweep:
     try:
         content = _parse(path)
         whole = _check(_File, content, "")
-        axes = {name: _axis(name, entry) for name, entry in whole.parameters.items()}
+        axes = {name: _axis(name, entry, type(base)) for name, entry in whole.parameters.items()}
         sweep = Sweep(whole.name or path.stem, whole.algorithm, whole.spec, axes, whole.trials, content)
         _check_space(sweep, base)
     except UserError as error:
@@ -119,10 +119,10 @@ def _check(model: type[Strict], content: Any, at: str) -> Any:
 _UNION = ("str", "bool", "int", "float")  # pydantic names the members of a union in a place
 
 
-def _axis(name: str, entry: Any) -> Choices | Range:
+def _axis(name: str, entry: Any, spec: type[Params]) -> Choices | Range:
     """Read one parameter's entry: a range, a list of values, or Comet's shorthands for the latter."""
-    if name not in NAMES:
-        raise UserError(unknown_name(name, "parameter"))
+    if name not in names_of(spec):
+        raise UserError(unknown_name(name, "parameter", names_of(spec)))
     if name in ("dataset", *COLUMNS):
         raise UserError(f"parameters.{name}: scores on different sets say nothing about each other")
     if not isinstance(entry, Mapping):
@@ -132,17 +132,17 @@ def _axis(name: str, entry: Any) -> Choices | Range:
     if "type" not in entry:
         raise UserError(f"parameters.{name}.type is missing")
     if entry["type"] in ("discrete", "categorical"):
-        return _choices(name, _check(_Choices, entry, f"parameters.{name}"))
-    return _range(name, _check(_Range, entry, f"parameters.{name}"))
+        return _choices(name, _check(_Choices, entry, f"parameters.{name}"), spec)
+    return _range(name, _check(_Range, entry, f"parameters.{name}"), spec)
 
 
-def _choices(name: str, entry: _Choices) -> Choices:
-    values = [_allowed(name, value) for value in entry.values]
+def _choices(name: str, entry: _Choices, spec: type[Params]) -> Choices:
+    values = [_allowed(name, value, spec) for value in entry.values]
     return Choices(tuple(dict.fromkeys(values)), is_ordered=entry.type == "discrete")
 
 
-def _range(name: str, entry: _Range) -> Range:
-    low, high = _own_bounds(name)
+def _range(name: str, entry: _Range, spec: type[Params]) -> Range:
+    low, high = _own_bounds(name, spec)
     if entry.scalingType not in ("normal", "lognormal") and None in (entry.min, entry.max):
         raise UserError(f"parameters.{name}: {entry.type} needs min and max")
     kind = int if entry.type == "integer" else float
@@ -150,7 +150,7 @@ def _range(name: str, entry: _Range) -> Range:
         if bound is not None:
             if kind(bound) != bound:
                 raise UserError(f"{name} = {bound!r}: should be a whole number, as its type is integer")
-            _allowed(name, kind(bound))
+            _allowed(name, kind(bound), spec)
     low, high = low if entry.min is None else entry.min, high if entry.max is None else entry.max
     if low >= high:
         raise UserError(f"parameters.{name}: min = {entry.min} should be less than max = {entry.max}")
@@ -160,22 +160,25 @@ def _range(name: str, entry: _Range) -> Range:
     return Range(scaling, kind is int, low, high, entry.mu, entry.sigma)
 
 
-def _own_bounds(name: str) -> tuple[float, float]:
+def _own_bounds(name: str, spec: type[Params]) -> tuple[float, float]:
     """Return the bounds that the parameter's declaration sets, infinite where it sets none."""
     low, high = -math.inf, math.inf
-    for rule in Params.model_fields[name.replace("-", "_")].metadata:
+    for rule in spec.model_fields[name.replace("-", "_")].metadata:
         low = max(low, getattr(rule, "ge", low), getattr(rule, "gt", low) + OPEN)
         high = min(high, getattr(rule, "le", high), getattr(rule, "lt", high) - OPEN)
     return low, high
 
 
-def _allowed(name: str, value: Any) -> Any:
+def _allowed(name: str, value: Any, spec: type[Params]) -> Any:
     """Return a value as its parameter has it, text read as on the command line: Comet's categories are text.
 
     Raises:
         UserError: it isn't allowed.
     """
-    params = load_params(flags={name: value}) if isinstance(value, str) else check_params({name: value})
+    if isinstance(value, str):
+        params = load_params(flags={name: value}, spec=spec)
+    else:
+        params = check_params({name: value}, spec)
     return getattr(params, name.replace("-", "_"))
 
 
@@ -187,7 +190,7 @@ def _check_space(sweep: Sweep, base: Params) -> None:
         raise UserError(f"it has {wanted:,} points; more than {MOST_POINTS:,} are not allowed")
     used = applying(sweep, base)
     for name in sweep.axes:
-        if name not in used and condition(name.replace("-", "_")):
+        if name not in used and condition(name.replace("-", "_"), type(base)):
             raise UserError(idle(name))
 
 

@@ -28,6 +28,7 @@ from experiment.system import machine, process_clock
 from experiment.system.console import Console
 from experiment.system.names import counted, short
 from experiment.system.parser import command_in
+from params.load import check_params
 from params.spec import Params
 
 
@@ -83,7 +84,7 @@ def _attempt(plan: Plan, trial: Trial, arrays: Arrays | None, settings: Settings
     """Train; a run that fails has its error in its directory, and others are not to suffer for it."""
     directory = RunDirectory(plan.runs / trial.key)
     resume = directory if directory.run_file.exists() else None
-    params = plan.configuration(trial)["params"]
+    params = check_params(plan.configuration(trial)["params"], type(plan.base))
     process_clock.restart()
     machine.release()
     try:

@@ -127,9 +127,12 @@ class Plan:
         ]
 
     def configuration(self, trial: Trial) -> dict[str, Any]:
-        """Return what a worker needs to know of a trial: itself, and the parameters of its run."""
+        """Return what a worker needs to know of a trial: itself, and its run's parameters by their names.
+
+        Names and values travel to another process, where a network of the user's own is imported again.
+        """
         params = parameters({**trial.point, "seed": trial.seed}, self.base)
-        return {"trial": trial, "params": params}
+        return {"trial": trial, "params": params.model_dump(by_alias=True, exclude_unset=True)}
 
     def is_settled(self) -> bool:
         """Tell whether every trial has ended, and every point that a bayes search may have was asked for."""

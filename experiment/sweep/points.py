@@ -128,7 +128,7 @@ def parameters(point: SearchPoint, base: Params) -> Params:
         ValueError: a value isn't allowed.
     """
     # What nobody set takes the default that the point's own model and backbone call for.
-    return check_params(base.model_dump(by_alias=True, exclude_unset=True) | point)
+    return check_params(base.model_dump(by_alias=True, exclude_unset=True) | point, type(base))
 
 
 def spelled(point: Mapping[str, Any]) -> str:

@@ -13,7 +13,6 @@ from experiment.sweep.points import parameters
 from experiment.sweep.trial import Trial
 from experiment.system.names import counted, short
 from experiment.system.parser import command_in, command_on
-from params.spec import Params
 
 UNFINISHED = "unfinished"
 _COUNTED = (FINISHED, DIVERGED, FAILED, UNFINISHED)
@@ -120,7 +119,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 def _command(plan: Plan, point: Mapping[str, Any]) -> str:
     """Return the command that trains with the parameters of a point, apart from any sweep."""
-    defaults = Params().model_dump(by_alias=True)
+    defaults = type(plan.base)().model_dump(by_alias=True)
     values = parameters(dict(point), plan.base).applicable()
     flags = [
         word

@@ -159,6 +159,8 @@ def check_given(given: Params, sweep: Sweep, used: Collection[str], settings: Se
 
 def locate(base: Params) -> Params:
     """Return the parameters with where the data lies, absolute; a folder of pictures ends in a slash."""
+    if base.own:
+        base = base.model_copy(update={"model": base.own.source})
     path = os.path.expanduser(base.dataset)
     if not os.path.exists(path):
         return base

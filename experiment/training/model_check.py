@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import tempfile
+import warnings
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,10 +14,13 @@ import numpy as np
 from experiment.data.arrays import Examples
 from experiment.errors import UserError
 from experiment.system.names import counted
+from experiment.training import checkpoints
 from experiment.training.batches import input_shape, pixels_and_targets
+from experiment.training.models import without_augmentation
 
 # Logits of so many examples do not all sum to nearly 1 by chance.
 EXAMPLES = 8
+REASON_CHARACTERS = 200
 PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
 
 
@@ -51,6 +57,41 @@ def check_model(model: Any, examples: Examples, classes: int) -> None:
         raise UserError(
             f"build_model's model returns probabilities ({reason}): the loss takes logits, and would apply "
             f"softmax twice; end in Dense({classes}) without an activation"
+        )
+
+
+def check_saving(model: Any, examples: Examples, classes: int, file_name: str) -> None:
+    """Refuse a compiled model that Keras cannot save and read back: all of its training would be lost.
+
+    Args:
+        model: of the caller's.
+        examples: some of them are run through both.
+        classes: how many logits there are.
+        file_name: what it will be saved as; its ending tells the format.
+
+    Raises:
+        UserError: one sentence with what to do.
+    """
+    pixels = pixels_and_targets(model, examples.take(slice(EXAMPLES)), classes)[0]
+    remedy = "give each layer of your own get_config(), and @keras.saving.register_keras_serializable()"
+    if file_name.endswith(".h5") and not isinstance(model, (keras.Sequential, keras.src.models.Functional)):
+        remedy = "a subclassed model needs Keras' own format: give --model-file model.keras"
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # Of an optimizer that has made no step yet.
+        warnings.simplefilter("ignore")
+        try:
+            saved = checkpoints.save_model(without_augmentation(model), Path(folder, f"model-{file_name}"))
+            again = checkpoints.load_model(saved)
+            same = np.allclose(model(pixels, training=False), again(pixels, training=False), atol=1e-4)
+        except Exception as error:  # whatever a layer of the caller's raises when it is read back
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:REASON_CHARACTERS]
+            raise UserError(
+                f"build_model's model cannot be saved as {file_name} and read back ({reason}): {remedy}"
+            ) from error
+    if not same:
+        raise UserError(
+            f"build_model's model, saved as {file_name} and read back, answers otherwise: some of its state "
+            f"is not saved; {remedy}"
         )
 
 

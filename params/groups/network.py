@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from params.checks import named_or_own
 from params.conditions import CNN, MLP, PRETRAINED, TUNING, Preset, Synonyms, backbone_is
 from params.groups import Group
 
@@ -14,8 +15,12 @@ class Network(Group):
     """The network, and what is done to images before it."""
 
     model: Annotated[
-        Literal["mlp", "cnn", "pretrained"],
-        Field(description="the network; pretrained is a frozen ImageNet backbone under a dense layer"),
+        Literal["mlp", "cnn", "pretrained"] | str,
+        BeforeValidator(named_or_own("mlp", "cnn", "pretrained")),
+        Field(
+            description="the network; pretrained is a frozen ImageNet backbone under a dense layer; "
+            "FILE.py:FUNCTION builds one of your own, whose parameters are then flags too"
+        ),
         Synonyms(("arch", "architecture", "network", "net")),
     ] = "mlp"
     layer_1_size: Annotated[int, Field(ge=1, le=65536, description="units of the first layer"), MLP] = 128

@@ -123,7 +123,7 @@ def test_choices_give_what_they_hold(share, values):
 def test_a_normal_range_without_bounds_keeps_to_the_parameters_own():
     from experiment.sweep.file import _axis
 
-    axis = _axis("dropout", {"type": "double", "scalingType": "normal", "mu": 0.5, "sigma": 5.0})
+    axis = _axis("dropout", {"type": "double", "scalingType": "normal", "mu": 0.5, "sigma": 5.0}, Params)
     for share in (0.0, 0.3, 0.999, 1.0):
         check_params({"dropout": axis.at(share)})
 

@@ -132,3 +132,52 @@ def test_a_refused_model_ends_its_run_as_failed_before_training(digits):
     (run,) = Path("runs").iterdir()
     assert read_json(run / "run.json")["status"] == "failed"
     assert not (run / "metrics.jsonl").exists()
+
+
+@keras.saving.register_keras_serializable()
+class Scale(layers.Layer):
+    """A layer that Keras reads back, as it says how it was made."""
+
+    def __init__(self, factor=2.0, **named):
+        super().__init__(**named)
+        self.factor = factor
+
+    def call(self, x):
+        return x * self.factor
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable()
+class Forgetful(layers.Layer):
+    """A layer whose factor is set after it was made, which nobody saves."""
+
+    factor = 1.0
+
+    def call(self, x):
+        return x * self.factor
+
+
+def ready(model):
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize("file_name", ["model.h5", "model.keras"])
+def test_a_layer_of_ones_own_is_read_back_by_what_it_says_of_itself(examples, file_name):
+    model_check.check_saving(ready(network(layers.Dense(10), Scale(3.0))), examples, 10, file_name)
+    forgetful = Forgetful()
+    forgetful.factor = 3.0
+    model = ready(network(layers.Dense(10), forgetful))
+    with pytest.raises(ValueError, match="saved as .* and read back, answers otherwise: some of its state"):
+        model_check.check_saving(model, examples, 10, file_name)
+
+
+def test_a_model_that_cannot_be_read_back_is_refused_with_the_remedy(examples):
+    model = Subclassed()
+    model(examples.images[:2] / 255.0)
+    with pytest.raises(ValueError, match="a subclassed model needs Keras' own format: give --model-file"):
+        model_check.check_saving(ready(model), examples, 10, "model.h5")
+    with pytest.raises(ValueError, match=r"get_config\(\), and @keras.saving.register_keras_serializable"):
+        model_check.check_saving(ready(model), examples, 10, "model.keras")

@@ -11,13 +11,14 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray import tune
 
 from experiment.data.arrays import Arrays
 from experiment.run import Options, train_and_evaluate
+from experiment.run.own_model import spec_of
 from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.record import INTERRUPTED, RUNNING
@@ -27,7 +28,7 @@ from experiment.sweep.trial import Trial
 from experiment.system import machine as memory
 from experiment.system import process_clock
 from experiment.system.keras_settings import import_keras
-from params.spec import Params
+from params.load import check_params
 
 # How long Tune may have to wait until it can stop a trial.
 HEARTBEAT_SECONDS = 1.0
@@ -91,7 +92,9 @@ class TrialRunner(tune.Trainable):
 class _Run:
     """A trial's run on its thread, and the queue of what it tells."""
 
-    def __init__(self, session: Session, arrays: Arrays | None, trial: Trial, params: Params) -> None:
+    def __init__(
+        self, session: Session, arrays: Arrays | None, trial: Trial, params: Mapping[str, Any]
+    ) -> None:
         self._session = session
         self._arrays = arrays
         self._trial = trial
@@ -170,7 +173,8 @@ class _Run:
             callbacks=[self._callback()],
             on_notice=self._notices.append,
         )
-        train_and_evaluate(self._params, dataset=self._arrays, options=options, resume=resume, purpose=trial)
+        params = check_params(self._params, spec_of(self._params.get("model", "")))
+        train_and_evaluate(params, dataset=self._arrays, options=options, resume=resume, purpose=trial)
 
     def _tell_again(self, outcome: Outcome) -> None:
         """Tell the epochs of a trial that an earlier start of the sweep ran: others are compared with it."""

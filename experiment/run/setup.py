@@ -135,7 +135,7 @@ def describe(
         check_resumable(resume, params, facts, console.notice)
     facts |= purpose.facts(values, facts, console.say)
     directory = resume or RunDirectory(options.runs / (purpose.key or session.new_key()))
-    model = (own_code and own_code.builder) or params.model
+    model = (not params.own and own_code and own_code.builder) or params.model
     mode = session.resolve_mode(options.mode)
     where = _destination(params, model, options, purpose, directory.key)
     # The last step: up to here anything may be refused, and nothing was written.

@@ -11,7 +11,17 @@ from pathlib import Path
 from experiment import not_installed
 
 try:
-    from experiment.commands import comet, compare, labels, list_runs, mistakes, models, remove, show
+    from experiment.commands import (
+        comet,
+        compare,
+        labels,
+        list_runs,
+        mistakes,
+        models,
+        registry,
+        remove,
+        show,
+    )
     from experiment.errors import UserError
     from experiment.system import streams
     from experiment.system.parser import RUNS, Parser, end, with_signs
@@ -66,6 +76,10 @@ COMMANDS = {
     ),
     "upload": Command(
         "send runs to Comet and verify that they arrived", comet.upload_arguments, comet.upload_command
+    ),
+    "register": Command(
+        "make the model of a run that is in Comet a version in its registry",
+        *(registry.add_arguments, registry.run),
     ),
     "inspect": Command(
         "look at a folder of pictures, or at arrays, as training would, without training",

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from experiment.commands.choice import add_where, chosen
+from experiment.commands.registry import RUNS, local
 from experiment.errors import UserError
 from experiment.store.find import find_run
 from experiment.system import keras_settings, streams
@@ -65,7 +66,7 @@ def inspect_command(options: argparse.Namespace) -> int:
 
 def predict_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``predict``."""
-    parser.add_argument("run", metavar="RUN", help="key, its beginning, name, directory, or a copy of model/")
+    parser.add_argument("run", metavar="RUN", help=f"{RUNS}, or a copy of model/")
     parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="pictures, or folders of them")
     parser.add_argument(
         "--model", metavar="FILE.py:FUNCTION", help="where layers of your own are (default: where they were)"
@@ -79,7 +80,7 @@ def predict_command(options: argparse.Namespace) -> int:
         raise UserError(f"top = {options.top}: should be 1 or more")
     from experiment.store.bundle import FILE, read_bundle
 
-    run = options.run
+    run = local(options.run)
     copied = run and os.path.isfile(os.path.join(run, FILE))
     found = None if copied else find_run(options.runs, run)
     folder = found.model if found else Path(run)
@@ -111,7 +112,7 @@ def predict_command(options: argparse.Namespace) -> int:
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``export``."""
-    parser.add_argument("run", nargs="*", metavar="RUN", help="key, its beginning, name, or directory")
+    parser.add_argument("run", nargs="*", metavar="RUN", help=RUNS)
     add_where(parser)
     parser.add_argument("--to", required=True, choices=("savedmodel", "onnx", "tflite"))
     parser.add_argument(
@@ -124,6 +125,7 @@ def export_command(options: argparse.Namespace) -> int:
     from experiment.deploy import agreement, export
 
     keras_settings.check()
+    options.run = [local(run) for run in options.run]
     directories = chosen(options)
     exported, alone = [], len(directories) == 1
     for directory in directories:

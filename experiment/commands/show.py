@@ -9,6 +9,7 @@ from typing import Any
 
 from experiment.commands import show_page
 from experiment.commands.mistakes import print_mistakes
+from experiment.commands.registry import RUNS, local
 from experiment.store.files import plain_json
 from experiment.store.find import Runs
 from experiment.store.usage import usage_lines
@@ -20,7 +21,7 @@ _TIMES = ("started", "ended", "process.since")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the run that is meant."""
-    parser.add_argument("run", metavar="RUN", help="key, its beginning, name, directory or Comet archive")
+    parser.add_argument("run", metavar="RUN", help=f"{RUNS}, or a Comet archive")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--all", action="store_true", help="everything that is recorded of it")
     what.add_argument("--mistakes", action="store_true", help="list pictures that it classified wrongly")
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show one run."""
-    record = Runs(options.runs).read(options.run)
+    record = Runs(options.runs).read(local(options.run))
     if options.mistakes:
         return print_mistakes(record, options.json)
     whole = {"run": record.run, "params": record.params, "results": record.results}

@@ -83,9 +83,19 @@ def _head(row: Row) -> list[str]:
         *(f"note  {line}" for line in str(run.get("note") or "").splitlines()),
         *joined([sweep.get("sweep") and f"trial {sweep.get('number', '')} of sweep {sweep['sweep']}"]),
         *joined([rerun.get("of") and f"repeats run {short(rerun['of'])}"]),
+        *joined([_registered(run.get("registry") or {})]),
         *joined([run.get("url")]),
         *joined([_reason(row)]),
     ]
+
+
+def _registered(told: Mapping[str, Any]) -> str:
+    """Return which version of a registry a run's copy is, as it was when it was downloaded."""
+    if not told:
+        return ""
+    labels = [*(told.get("tags") or []), *filter(None, [told.get("status")])]
+    labelled = f" ({', '.join(labels)})" if labels else ""
+    return f"registry  {told['workspace']}/{told['name']}, version {told['version']}{labelled}"
 
 
 def _reason(row: Row) -> str:

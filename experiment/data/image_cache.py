@@ -21,6 +21,7 @@ from experiment.data import image
 from experiment.errors import UserError
 from experiment.store.files import sync_folder
 from experiment.system import machine
+from experiment.system.environment import cache_home
 
 ProgressCallback = Callable[[str, int, int], None]
 Item = TypeVar("Item")
@@ -46,8 +47,7 @@ class Decoded:
 
 def cache_folder() -> Path:
     """Return where decoded pictures are kept; it may be deleted at any time."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "keras-comet-pipeline" / "images"
+    return cache_home() / "images"
 
 
 def hash_files(paths: Iterable[Path], progress: ProgressCallback) -> list[tuple[str | None, str]]:

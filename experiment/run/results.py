@@ -196,7 +196,9 @@ def log_model(
     if register and tracker.mode == session.ONLINE:
         tracker.register_model(name, registry_name=register)
     elif register:
-        notify(f"the model is not registered as '{register}': that needs online mode")
+        notify(
+            f"the model is not registered as '{register}': that needs online mode; `register` does it later"
+        )
 
 
 def check_parameters(

@@ -113,3 +113,9 @@ def _check_comet_file(path: Path) -> None:
         ) from None
     if settings and not any(name.startswith("COMET_") for name in settings):
         raise UserError(f"{path}: Comet finds nothing in it; settings stand below a line [comet]")
+
+
+def cache_home() -> Path:
+    """Return the folder of what this project keeps beside runs and can have again; it may be deleted."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "keras-comet-pipeline"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.store.archive_format import archived_messages
+from tests.support import comet_registry
 
 API_KEY = "standInKey0123456789ABCDE"
 BAD_KEY, UNKNOWN_RUN, RUN_EXISTS = 90212, 90210, 90999
@@ -64,6 +65,7 @@ class CometServer:
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
+        self.registry: list[comet_registry.Version] = []
         self.requests: list[str] = []
         self.fault: int | str | None = None
         self.faulty: tuple[str, ...] = ("batch", "upload")
@@ -334,6 +336,7 @@ def _read_asset(_: Any, run: Run, __: Any, query: dict[str, str], *___: Any) -> 
 
 # The first whose name occurs in the call's answers it: writing before reading.
 _ANSWERS: dict[str, Any] = {
+    **comet_registry.ANSWERS,
     "experiment/metadata": _metadata,
     "logger/add/run": CometServer.start,
     "logger/get/run": CometServer.resume,

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-SAMPLES = 40
+SAMPLES, MISTAKES = 60, 40
+GRID_COLUMNS, GRID_ROWS, LEAST_OF_A_CLASS = 10, 20, 5
 FONT_SIZE = 7  # points
 CAPTION_WIDTH = 65.0  # points that an image of a grid is wide
 FINE_DOTS_PER_INCH = 1200  # so that rounding to whole dots does not matter
@@ -22,7 +23,7 @@ _WIDE_FONTS = re.compile(
 DOTS_PER_INCH = 120
 
 
-def confident_mistakes(labels: np.ndarray, probabilities: np.ndarray, count: int = SAMPLES) -> np.ndarray:
+def confident_mistakes(labels: np.ndarray, probabilities: np.ndarray, count: int = MISTAKES) -> np.ndarray:
     """Return the indices int64 [≤ count] of wrong predictions, the most confident first.
 
     Args:
@@ -98,15 +99,18 @@ def log_class_scores(experiment: Any, rows: Sequence[Sequence[Any]]) -> None:
 def log_samples(
     experiment: Any, path: Path, images: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> None:
-    """Log a grid of images uint8 [N, H, W, C] under their labels int32 [N], each class in its turn."""
-    rank = np.empty(len(labels), np.int64)  # the how-many-eth example of its class each one is
-    for label in range(len(class_names)):
-        members = np.flatnonzero(labels == label)
-        rank[members] = np.arange(len(members))
-    shown = np.lexsort((labels, rank))[:SAMPLES]
+    """Log a grid of images uint8 [N, H, W, C] under their labels int32 [N], a row a class."""
+    columns = max(LEAST_OF_A_CLASS, min(GRID_COLUMNS, SAMPLES // max(1, len(class_names))))
+    members = [np.flatnonzero(labels == label)[:columns] for label in range(min(len(class_names), GRID_ROWS))]
+    # A row that has fewer than others leaves its rest empty, so that the next class begins below it.
+    places = [row * columns + column for row, found in enumerate(members) for column in range(len(found))]
+    shown = np.concatenate(members)
     names = _drawable(class_names)
     captions = [names[label] for label in labels[shown]]
-    _log_grid(experiment, path, "Samples of the training set", images[shown], captions)
+    title = "Samples of the training set"
+    if len(class_names) > GRID_ROWS:
+        title += f": the first {GRID_ROWS} of {len(class_names)} classes"
+    _log_grid(experiment, path, title, images[shown], captions, columns, places)
 
 
 def log_mistakes(
@@ -130,22 +134,46 @@ def log_mistakes(
         for pair, index in zip(pairs, worst, strict=True)
     ]
     if captions:
-        title = "Most confident mistakes on the test set: true → predicted, how sure"
+        title = "Most confident mistakes on the test set: true → predicted, how sure before calibration"
         _log_grid(experiment, path, title, images[worst], captions)
 
 
 def log_curves(experiment: Any, path: Path, history: Mapping[str, Sequence[float]]) -> None:
-    """Log loss and accuracy over epochs, training and validation in one picture."""
+    """Log loss and accuracy over epochs, training and validation in one picture; a ring at the best epoch."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(9, 3.6)
+    best = _best_epoch(history.get("val_loss", ()))
     for place, metric in enumerate(("loss", "accuracy"), 1):
         axes = figure.add_subplot(1, 2, place)
         for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
             values = history.get(name, ())
             axes.plot(range(1, len(values) + 1), values, label=label, marker="." if len(values) < 20 else "")
+            if best and name.startswith("val_") and len(values) >= best:
+                ring = {
+                    "marker": "o",
+                    "markersize": 9,
+                    "fillstyle": "none",
+                    "linestyle": "",
+                    "color": "black",
+                }
+                axes.plot([best], [values[best - 1]], label=f"best epoch, {best}", **ring)
         axes.set(xlabel="epoch", ylabel=metric)
+        # There is no epoch 1.5; with one epoch alone, matplotlib would show 0.96 to 1.04.
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     _log_figure(experiment, path, figure)
+
+
+def _best_epoch(losses: Sequence[float]) -> int | None:
+    """Return the epoch of the lowest val_loss, from 1; None where none is finite."""
+    values = np.asarray(losses, dtype=np.float64)
+    return (
+        int(np.nanargmin(np.where(np.isfinite(values), values, np.nan))) + 1
+        if np.isfinite(values).any()
+        else None
+    )
 
 
 def log_weight_histograms(experiment: Any, weights: Mapping[str, np.ndarray], step: int) -> None:
@@ -155,11 +183,18 @@ def log_weight_histograms(experiment: Any, weights: Mapping[str, np.ndarray], st
 
 
 def _log_grid(
-    experiment: Any, path: Path, title: str, images: np.ndarray, captions: Sequence[str], columns: int = 10
+    experiment: Any,
+    path: Path,
+    title: str,
+    images: np.ndarray,
+    captions: Sequence[str],
+    columns: int = GRID_COLUMNS,
+    places: Sequence[int] | None = None,
 ) -> None:
     """Log a grid of images uint8 [N, H, W, C], on one pair of axes: 40 would take seconds to lay out."""
     height, width = images.shape[1:3]
-    rows, lines = -(-len(images) // columns), max(caption.count("\n") + 1 for caption in captions)
+    places = range(len(images)) if places is None else places
+    rows, lines = -(-(max(places) + 1) // columns), max(caption.count("\n") + 1 for caption in captions)
     across, gap = width * 1.12, 0.26 * lines * width  # of a column; above each image, for its caption
     down = height + gap
     figure = _figure(columns, 0.4 + columns * down * rows / (columns * across))
@@ -167,7 +202,7 @@ def _log_grid(
     families = _families("".join(captions))
     axes = figure.add_subplot()
     axes.axis("off")
-    for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
+    for number, image, caption in zip(places, images, captions, strict=True):
         left, top = number % columns * across, number // columns * down + gap
         place = (left, left + width, top + height, top)
         axes.imshow(_drawn(image), cmap="gray", vmin=0, vmax=255, extent=place)

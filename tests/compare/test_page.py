@@ -11,7 +11,9 @@ import pytest
 from experiment import __main__ as command_line
 from experiment.compare.comparison import compare_runs
 from experiment.compare.report import page as report
+from experiment.errors import UserError
 from experiment.store.find import read_runs
+from experiment.store.selection import matching
 from tests.support.made_runs import LABELS, made_record, make_run, seeds, with_mistakes
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -230,6 +232,81 @@ def test_the_filter_leaves_what_matches(page):
     assert page.locator("#count").inner_text() == "5 of 12 runs"
     page.fill("#filter", "数字")
     assert names_shown(page) == [EVIL]
+
+
+# Each is tried in the page and by ``--where``: both must mean the same runs, or refuse both.
+EXPRESSIONS = """\
+layer-1-size=32
+layer_1_size = 32 and seed>=3
+test_accuracy>0.94 and not seed=4
+seed<1 or seed>3
+name~'WIDTH 32'
+name!~width
+tag:数字
+tag!=数字
+status=finished
+status!=finished
+mode=offline
+optimizer
+not optimizer
+started<1970-01-02
+started>1970-01-01T00:00:05
+age>1h
+val_loss=0.3
+best_val_loss<=0.2 and epoch=3
+(seed=1 or seed=2) and layer-1-size!=32
+patience=3
+key=1
+validation=0.1
+dataset=made
+note=x
+note!=x
+commit=abc
+seed>=1e0
+name='a b'
+nothing=3
+seed=adam
+name>3
+status=fnished
+age>3
+started=soon
+seed=1 seed=2
+(seed=1
+seed=
+tag:
+seed ! 1
+name="
+seed=1)
+and
+=
+seed=1 or""".splitlines()
+
+
+def test_the_filter_means_what_where_means(page, written):
+    records = read_runs(written.parent / "runs")[0]
+    for expression in EXPRESSIONS:
+        try:
+            meant = [record.key for record in matching(records, expression)]
+        except UserError:
+            meant = None
+        found = page.evaluate(
+            """(text) => {
+                try {
+                    const matches = compileWhere(text);
+                    return data.runs.filter(matches).map((run) => run.key);
+                } catch (error) { if (error instanceof Refused) return null; throw error; }
+            }""",
+            expression,
+        )
+        assert found == meant, expression
+
+
+def test_a_wrong_expression_is_told_with_its_place(page):
+    page.fill("#filter", "seed=1 and nothing=3")
+    said = page.locator("#filter-error").inner_text().splitlines()
+    assert said[0].startswith("no column 'nothing': there are key, name, status")
+    assert said[2].index("^") == said[1].index("nothing")
+    assert len(names_shown(page)) == 12
 
 
 def test_a_run_that_is_unticked_is_no_longer_drawn(page):

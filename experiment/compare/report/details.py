@@ -9,6 +9,7 @@ from typing import Any
 
 from experiment.compare.groups import plain
 from experiment.store.record import RunRecord
+from experiment.store.usage import usage_lines
 
 Rows = list[list[str]]
 SHORT = 12  # characters of a hash
@@ -34,7 +35,7 @@ def _defaults() -> dict[str, str]:
 def facts(record: RunRecord) -> list[tuple[str, Rows]]:
     """Return what a run was made of, as titled rows of a name and a text; of the unknown, none."""
     run = record.run
-    parts = {"Data": _data(run.get("dataset") or {}), "Machine": _machine(run), "Code": _code(run)}
+    parts = {"Data": _data(run.get("dataset") or {}), "Machine": _machine(record), "Code": _code(run)}
     parts["Record"] = _rows({"source": record.source, "mode": record.mode, "error": _last_line(run)})
     return [(title, rows) for title, rows in parts.items() if rows]
 
@@ -53,18 +54,22 @@ def _data(dataset: Mapping[str, Any]) -> Rows:
     )
 
 
-def _machine(run: Mapping[str, Any]) -> Rows:
+def _machine(record: RunRecord) -> Rows:
+    run = record.run
     machine = run.get("machine") or {}
-    rows = _rows({str(name).replace("_", " "): value for name, value in machine.items()})
     versions = [f"{name} {version}" for name, version in (run.get("packages") or {}).items()]
-    return rows + _rows(
-        {
-            "threads": run.get("threads"),
-            "epochs compiled": run.get("compiled"),
-            "python": run.get("python"),
-            "packages": ", ".join(versions),
-        }
-    )
+    return [
+        *_rows({str(name).replace("_", " "): value for name, value in machine.items()}),
+        *(["use", line] for line in usage_lines(record)),
+        *_rows(
+            {
+                "threads": run.get("threads"),
+                "epochs compiled": run.get("compiled"),
+                "python": run.get("python"),
+                "packages": ", ".join(versions),
+            }
+        ),
+    ]
 
 
 def _code(run: Mapping[str, Any]) -> Rows:

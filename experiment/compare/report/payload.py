@@ -17,9 +17,11 @@ from experiment.compare.importance import parameter_importance
 from experiment.compare.report import mistakes
 from experiment.compare.report.details import changed_parameters, facts
 from experiment.compare.tables import finite_or_none
+from experiment.store.columns import Row
 from experiment.store.curves import Curve, collect_curves
 from experiment.store.files import plain_json
 from experiment.store.record import RunRecord
+from params.load import NAMES
 
 POINTS_OF_ALL_CURVES = 400_000  # 8 bytes each in the page; what is over is thinned out, evenly
 MOST_POINTS, FEWEST_POINTS = 500, 20
@@ -50,6 +52,7 @@ def payload(comparison: Comparison) -> dict[str, Any]:
             for block, answered in enumerate(answers.blocks(comparison))
             for group in answered.groups
         ],
+        "declared": list(NAMES),
         "importance": ranked,
         "importanceRuns": looked_at,
     }
@@ -69,11 +72,14 @@ def _quantities(comparison: Comparison) -> set[str]:
 
 
 def _run(record: RunRecord, results: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    run = record.run
+    run, row = record.run, Row(record)
     return {
-        **{"key": record.key, "name": record.name, "status": record.status, "mode": record.mode},
+        **{"key": record.key, "name": record.name, "status": row.status, "mode": record.mode},
         **{"started": run.get("started") or None, "ended": run.get("ended"), "url": run.get("url")},
         **{"tags": list(run.get("tags") or []), "note": str(run.get("note") or "")},
+        **{"project": run.get("project"), "workspace": run.get("workspace")},
+        "commit": (run.get("git") or {}).get("commit"),
+        "results": row.results,
         "dataset": run.get("dataset", {}).get("name"),
         "testSet": run.get("dataset", {}).get("test_fingerprint"),
         "params": dict(record.params),

@@ -93,7 +93,9 @@ def fit(
         # others are told of it.
         keeping = callbacks.Checkpoints(setup.directory.checkpoints, logger, stopping, tuned_from)
         slowing = callbacks.plateau(get_parameter, logger.history) if tuned_from is None else []
-        return [*([stopping] if stopping else []), logger, *slowing, keeping, *setup.options.callbacks]
+        shown = [callbacks.EpochProgress(console)] if console.moves_within_epochs else []
+        parts = (logger, *slowing, keeping, *shown, *setup.options.callbacks)
+        return [*([stopping] if stopping else []), *parts]
 
     console.start(epochs + tuned_epochs, done)
     started = time.perf_counter()

@@ -106,9 +106,11 @@ def _prepare(setup: Setup, parameters: LoggedParameters) -> Dataset:
     """Import TensorFlow, which takes seconds, only when nothing can be refused any more; load the data."""
     get_parameter = parameters.get_parameter
     machine.grow_heaps_in_large_steps()
-    keras = keras_settings.import_keras()
+    with setup.console.doing("import TensorFlow"):
+        keras = keras_settings.import_keras()
     setup.purpose.before_training(setup.console.notice)
-    split = setup.opened.load(get_parameter, setup.options.memory_gb, setup.console)
+    with setup.console.doing("load the data"):
+        split = setup.opened.load(get_parameter, setup.options.memory_gb, setup.console)
     keras.utils.set_random_seed(get_parameter("seed"))
     return split
 
@@ -121,7 +123,8 @@ def _build(setup: Setup, parameters: LoggedParameters, split: Dataset) -> keras.
     build = setup.build_model or models.build_model
     if own := setup.params.own:
         check_name(own, parameters.get_parameter)
-    model = build(parameters.get_parameter, image_shape, classes)
+    with setup.console.doing("build the network"):
+        model = build(parameters.get_parameter, image_shape, classes)
     if setup.build_model:
         model_check.check_model(model, split.train, classes)
     trainer.compile_model(model, parameters.get_parameter, len(split.train))

@@ -6,14 +6,18 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from experiment.system import streams
+from experiment.system.live import EpochBar, clock
 from experiment.system.secrets import redact
 
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
-_LIVE = ("loss", "val_loss", "val_accuracy")  # what fits beside a bar on 80 columns
+_SHORT = ("loss", "val_loss", "val_accuracy")  # what fits on a line of 80 columns
+WIDE = 96  # columns
+NOTICED = 0.5  # seconds: what takes less is not told of
 
 
 @contextlib.contextmanager
@@ -58,8 +62,9 @@ class Console:
         self._quiet = quiet
         self._on_notice = on_notice
         self._secrets = secrets
-        self._progress: Any = None
-        self._task: Any = None
+        self._bar: EpochBar | None = None
+        self._above: Any = None  # rich's console, whose lines stay above what moves
+        self._compiling_since: float | None = None
         self._held: list[str] | None = None
         self.notices: list[str] = []
 
@@ -102,24 +107,37 @@ class Console:
         for line in held or ():
             self._line(line)
 
-    def start(self, epochs: int, done: int) -> None:
-        """Begin to show epochs, of which some may be done already."""
-        if self._quiet or not streams.is_terminal():
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-        from rich.table import Column
+    @contextlib.contextmanager
+    def doing(self, title: str) -> Iterator[None]:
+        """Say what is being done before the first epoch, and how many seconds it took where one notices."""
+        began = time.perf_counter()
+        try:
+            with self._live_clock(title) as self._above:
+                yield
+        finally:
+            self._above = None
+        self._say_seconds(title, time.perf_counter() - began)
 
-        whole = Column(no_wrap=True, min_width=len(f"{epochs}/{epochs}"))
-        self._progress = Progress(
-            "epoch",
-            MofNCompleteColumn(table_column=whole),
-            BarColumn(bar_width=8),
-            TextColumn("{task.fields[metrics]}"),
-            TimeRemainingColumn(),
-            console=streams.terminal(),
-        )
-        self._task = self._progress.add_task("", total=epochs, completed=done, metrics="")
-        self._progress.start()
+    def _live_clock(self, title: str) -> contextlib.AbstractContextManager[Any]:
+        shown = not self._quiet and streams.is_terminal() and self._held is None
+        return clock(title) if shown else contextlib.nullcontext()
+
+    def _say_seconds(self, title: str, seconds: float) -> None:
+        if seconds >= NOTICED:
+            self.say(f"{title}  {seconds:.1f} s")
+
+    def start(self, epochs: int, done: int) -> None:
+        """Begin to show epochs, of which some may be done already; their program is compiled first."""
+        self._compiling_since = time.perf_counter()
+        if not self._quiet and streams.is_terminal():
+            self._bar = EpochBar(epochs, done)
+            self._above = self._bar.console
+
+    def compiled(self) -> None:
+        """Say how long compiling took, where it was just done."""
+        if self._compiling_since is not None:
+            self._say_seconds("compile the epochs", time.perf_counter() - self._compiling_since)
+            self._compiling_since = None
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[Callable[[str, int, int], None]]:
@@ -140,25 +158,34 @@ class Console:
 
             yield show
 
+    @property
+    def moves_within_epochs(self) -> bool:
+        """Whether ``within_epoch`` shows anything."""
+        return self._bar is not None
+
+    def within_epoch(self, epoch: int, share: float) -> None:
+        """Show that a share, 0 to 1, of an epoch, counted from 1, is done."""
+        if self._bar:
+            self._bar.move(epoch, share)
+
     def epoch(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
-        """Show a finished epoch, counted from 1."""
-        names = _LIVE if self._progress else _SHOWN
+        """Tell of a finished epoch, counted from 1, in a line that stays."""
+        names = _SHORT if self._bar and self._bar.console.width < WIDE else _SHOWN
         shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in names if name in metrics)
-        if self._progress:
-            self._progress.update(self._task, completed=epoch, metrics=shown)
-        else:
-            self.say(f"epoch {epoch}/{epochs}  {shown}  {metrics['epoch_seconds']:.2f} s")
+        self.say(f"epoch {epoch}/{epochs}  {shown}  {metrics['epoch_seconds']:.2f} s")
+        if self._bar:
+            self._bar.epoch_done(epoch)
 
     def stop(self) -> None:
         """Stop showing epochs."""
-        if self._progress:
-            self._progress.stop()
-            self._progress = None
+        if self._bar:
+            self._bar.stop()
+            self._bar = self._above = None
 
     def _line(self, text: str) -> None:
         if self._held is not None:
             self._held.append(text)
-        elif self._progress:
-            self._progress.console.print(text, markup=False, highlight=False)
+        elif self._above:
+            self._above.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             streams.tell(text)

@@ -57,6 +57,7 @@ class MetricsLogger(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Note when the first epoch began."""
+        self._console.compiled()
         self.clock.append(time.perf_counter())
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
@@ -118,6 +119,27 @@ class MetricsLogger(keras.callbacks.Callback):
             for point in self._journal.append(points):
                 name = point.name.removeprefix(prefix)
                 self._tracker.log_metric(name, point.value, step=point.step, epoch=point.epoch)
+
+
+class EpochProgress(keras.callbacks.Callback):
+    """Shows on a terminal how much of an epoch is done: after each compiled block, or each batch.
+
+    Apart from the logger, as Keras makes numbers of a batch's metrics once a callback wants to hear of them.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._epoch = 1
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Begin with nothing of this epoch."""
+        self._epoch = epoch + 1
+        self._console.within_epoch(self._epoch, 0.0)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Show how many blocks or batches of all are done."""
+        self._console.within_epoch(self._epoch, (batch + 1) / self.params["steps"])
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):

@@ -1,11 +1,14 @@
 """Standard streams that are full, closed, narrow or read by nobody: no run ends for what it prints."""
 
+import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -149,15 +152,75 @@ def test_a_run_says_that_its_json_is_lost(tmp_path):
     assert (done.returncode, done.stderr) == (0, sentence)
 
 
+@contextlib.contextmanager
+def terminal(monkeypatch):
+    """Make a terminal of 80 columns stderr; give a function that returns the lines written to it."""
+    master, slave = os.openpty()
+    os.set_blocking(master, False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = io.TextIOWrapper(io.FileIO(slave, "w", closefd=False), write_through=True)
+    monkeypatch.setattr(sys, "stderr", stream)
+
+    def read() -> list[str]:
+        content = b""
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(master, 1 << 16):
+                content += part
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", content.decode())
+        return [line.strip() for line in re.split(r"[\r\n]+", text)]
+
+    yield read
+    os.close(master)
+    os.close(slave)
+
+
+def test_on_a_terminal_the_bar_moves_within_an_epoch_and_each_epochs_line_stays(monkeypatch):
+    metrics = {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.9, "epoch_seconds": 12.3}
+    with terminal(monkeypatch) as read:
+        console = Console()
+        console.start(2, 0)
+        console.compiled()
+        for epoch in (1, 2):
+            console.within_epoch(epoch, 0.25)
+            time.sleep(0.15)  # until the bar is drawn anew
+            console.within_epoch(epoch, 1.0)
+            console.epoch(epoch, 2, metrics)
+        console.notice("above the bar")
+        console.stop()
+        seen = read()
+    rest = "2  loss 0.5000  val_loss 0.4000  val_accuracy 0.9000  12.30 s"
+    assert [line for line in seen if "loss" in line] == [f"epoch 1/{rest}", f"epoch 2/{rest}"]
+    assert any(line.startswith("epoch 1/2") and "25%" in line for line in seen)
+    assert "notice: above the bar" in seen
+
+
+def test_what_happens_before_the_first_epoch_is_shown_with_its_seconds(monkeypatch):
+    monkeypatch.setattr("experiment.system.console.NOTICED", 0.0)
+    with terminal(monkeypatch) as read:
+        console = Console()
+        with console.doing("import TensorFlow"), without_stderr():
+            console.notice("meanwhile")
+        console.start(1, 0)
+        console.compiled()
+        console.stop()
+        seen = read()
+    assert any(re.fullmatch(r"\S import TensorFlow 0:00:00", line) for line in seen)
+    assert "import TensorFlow  0.0 s" in seen
+    assert "compile the epochs  0.0 s" in seen
+    assert "notice: meanwhile" in seen
+
+
 def test_a_terminal_that_goes_away_does_not_end_a_run(monkeypatch):
     master, slave = os.openpty()
     terminal = io.TextIOWrapper(io.FileIO(slave, "w", closefd=False), write_through=True)
     monkeypatch.setattr(sys, "stderr", terminal)
     console = Console()
     console.start(3, 0)
-    console.epoch(1, 3, {"loss": 1.0})
+    console.epoch(1, 3, {"loss": 1.0, "epoch_seconds": 1.0})
     os.close(master)
-    console.epoch(2, 3, {"loss": 0.5})
+    console.within_epoch(2, 0.5)
+    console.epoch(2, 3, {"loss": 0.5, "epoch_seconds": 1.0})
     console.notice("the terminal is gone")
     console.stop()
     console.say("still going")

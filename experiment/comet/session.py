@@ -186,6 +186,20 @@ def _start(
         )
 
 
+def reopen(key: str, folder: Path) -> Any:
+    """Start the SDK's experiment of a run that Comet has once more, to log what its run could not.
+
+    Raises:
+        Exception: the SDK's own: Comet does not have it, does not answer, or refuses.
+    """
+    experiment = _start(
+        key, Destination(None, PROJECT, "", ()), folder, online=True, disabled=False, again=True
+    )
+    if not experiment.alive:
+        raise ConnectionError("Comet does not take the run")
+    return experiment
+
+
 class _Notices(logging.Handler):
     """Turns the SDK's warnings and errors into notices."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec
 
 from experiment.comet.settings import import_comet
@@ -210,43 +210,13 @@ class Tracker:
         self.experiment.set_pip_packages()
 
     @_guarded
+    def send_notification(self, title: str, *, status: str, additional_data: Mapping[str, Any]) -> None:
+        """Let Comet notify the account's owner; only online."""
+        # Of a run that is gone on with the SDK's own method does nothing.
+        send = import_comet().Experiment.send_notification
+        send(self.experiment, title, status, dict(additional_data))
+
+    @_guarded
     def end(self) -> None:
         """End the experiment: what is still on its way is sent or written."""
         self.experiment.end()
-
-
-class LoggedParameters:
-    """Logs the parameters of a run and reads them back, keeping account of which were read.
-
-    Those in ``optional`` are logged when they are first read: a model of the user's own may read some of the
-    stock models' parameters, or none.
-    """
-
-    def __init__(self, tracker: Tracker, params: Mapping[str, Any], optional: Collection[str] = ()) -> None:
-        self.tracker = tracker
-        self._optional = {name: params[name] for name in optional if name in params}
-        self._logged = {name: value for name, value in params.items() if name not in self._optional}
-        self._read: set[str] = set()
-        tracker.log_parameters(self._logged)
-
-    def get_parameter(self, name: str) -> Any:
-        """Read a logged value back from the experiment.
-
-        Raises:
-            KeyError: it was not logged: the run would depend on a value that nobody can see.
-        """
-        if name in self._optional:
-            self._logged[name] = self._optional.pop(name)
-            self.tracker.log_parameter(name, self._logged[name])
-        if name not in self._logged:
-            raise KeyError(f"parameter '{name}' is read but not logged: it does not apply to this run")
-        self._read.add(name)
-        return self.tracker.get_parameter(name)
-
-    def logged(self) -> dict[str, Any]:
-        """Return what was logged."""
-        return dict(self._logged)
-
-    def unread(self) -> list[str]:
-        """Return the names of what was logged and never read."""
-        return sorted(set(self._logged) - self._read)

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from experiment.comet import session, settings
+from experiment.comet import dataset_artifact, session, settings
 from experiment.comet.holdings import Holdings, fetch_holdings, message_text, missing_from
 from experiment.comet.server import Server
 from experiment.comet.tags import settle_tags, unsettled
@@ -95,7 +95,7 @@ def upload(
         ledger = _write_ledger(directory, messages, missing, has)
         if ledger["url"]:
             directory.update_run(url=ledger["url"])
-        return ledger
+        return dataset_artifact.deliver(directory, ledger)
 
 
 def _whole_archive(directory: RunDirectory) -> list[Message]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
+from experiment.system.environment import switched_on
 from experiment.system.parser import RUNS, Parser
 from params.groups import parameter_name
 from params.load import NAMES, names_of
@@ -73,6 +74,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workspace", help="Comet workspace (default: COMET_WORKSPACE)")
     parser.add_argument("--project", help="Comet project (default: COMET_PROJECT_NAME)")
     parser.add_argument("--register", metavar="NAME", help="make the model a version of NAME in the registry")
+    parser.add_argument(
+        "--log-dataset", action="store_true", help="make the data set an Artifact of Comet, by reference"
+    )
+    parser.add_argument(
+        "--notify", action="store_true", help="let Comet notify you of the end (default: COMET_NOTIFY)"
+    )
     parser.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
     parser.add_argument(
         "--rerun", metavar="RUN", help="repeat a run, or an archive, and say if it is the same"
@@ -139,10 +146,10 @@ def check_together(options: argparse.Namespace) -> None:
     if len(given) > 1:
         raise UserError(f"--{given[0]} and --{given[1]}: give one of them")
     if options.resume:
-        kept = ("name", "tag", "workspace", "project", "register")
+        kept = ("name", "tag", "workspace", "project", "register", "log_dataset")
         _refuse(options, kept, "not with --resume, as a run keeps what it began with")
     if options.mode == "disabled":
-        untold = ("workspace", "project", "register")
+        untold = ("workspace", "project", "register", "log_dataset", "notify")
         _refuse(options, untold, "not with --mode disabled, which tells Comet nothing")
     if options.sweep:
         check_many(options, "--sweep")
@@ -158,7 +165,7 @@ def check_many(options: argparse.Namespace, what: str) -> None:
     Raises:
         UserError: one sentence that names the option.
     """
-    _refuse(options, ("name", "register"), f"not with {what}, which makes many runs")
+    _refuse(options, ("name", "register", "notify"), f"not with {what}, which makes many runs")
 
 
 def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
@@ -184,9 +191,20 @@ def run_options(options: argparse.Namespace) -> Options:
 
     names = (
         *("mode", "runs", "name", "workspace", "project", "register", "quiet"),
-        *("memory_gb", "system_metrics_every"),
+        *("memory_gb", "system_metrics_every", "log_dataset"),
     )
-    return Options(**{name: getattr(options, name) for name in names}, tags=options.tag, typed=typed(options))
+    return Options(
+        **{name: getattr(options, name) for name in names},
+        notify=options.notify or _notify_by_default(options),
+        tags=options.tag,
+        typed=typed(options),
+    )
+
+
+def _notify_by_default(options: argparse.Namespace) -> bool:
+    """Return what COMET_NOTIFY says, for a single tracked run."""
+    many = options.sweep or (options.folds is not None and options.fold is None)
+    return switched_on("COMET_NOTIFY") and not many and options.mode != "disabled"
 
 
 def _gigabytes(text: str) -> float:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiment.comet.tracker import LoggedParameters
+from experiment.comet.logged_parameters import LoggedParameters
 from experiment.data.splits import Dataset
 from experiment.run import results as outcomes
 from experiment.run.setup import Setup

@@ -122,6 +122,24 @@ def data_facts(dataset: Dataset, source: str) -> dict[str, Any]:
     }
 
 
+def class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Return how many examples of each class a part has; a validation part that is the test set's is none."""
+    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    if dataset.validation is dataset.test:
+        del parts["validation"]
+    return {
+        part: {
+            name: int(count)
+            for name, count in zip(
+                dataset.class_names,
+                np.bincount(examples.labels, minlength=len(dataset.class_names)),
+                strict=True,
+            )
+        }
+        for part, examples in parts.items()
+    }
+
+
 @process_clock.phase(process_clock.LOGGING)
 def log_inputs(
     tracker: Tracker,

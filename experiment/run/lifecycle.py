@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from experiment.comet import continuation, session, settings, upload
+from experiment.comet import continuation, session, settings
 from experiment.comet.tracker import Tracker
 from experiment.errors import UserError
+from experiment.run import arrival
 from experiment.run.own_model import OwnCodeError
 from experiment.run.system_log import SystemLog
 from experiment.store import archive_writer as archives
@@ -22,7 +23,7 @@ from experiment.store.others import USAGE
 from experiment.store.record import FAILED, FINISHED, INTERRUPTED, RUNNING, process_identity
 from experiment.system.console import Console
 from experiment.system.deadline import DeadlinePassed, within
-from experiment.system.names import short, some
+from experiment.system.names import short
 from experiment.system.parser import command_on
 from experiment.system.secrets import redact
 
@@ -80,6 +81,7 @@ def recorded(
     facts: Mapping[str, Any],
     console: Console,
     sample_every: float = SAMPLE_SECONDS,
+    alert: bool = False,
 ) -> Iterator[Tracker]:
     """Record a run, or its resumption, from its first line to its archive; it is closed whatever happens.
 
@@ -91,6 +93,7 @@ def recorded(
         facts: further fields of ``run.json``.
         console: told of all that goes wrong with tracking.
         sample_every: seconds from one sample of the machine to the next; 0 for none.
+        alert: let Comet send a notification of the end.
 
     Raises:
         RunFailed: something inside raised.
@@ -110,6 +113,8 @@ def recorded(
             status, error = FAILED, redact(traceback.format_exc(), secrets)
             raise RunFailed(redact(_failure(directory, params, problem), secrets)) from problem
         finally:
+            if alert:
+                arrival.alert(directory, tracker, status, error, console)
             # The progress bar owns the terminal; what closing says would be drawn over.
             console.stop()
             _close(directory, tracker, status, error, system_log.usage(), console)
@@ -232,24 +237,4 @@ def _close(
         )
         return
     if tracker.mode == session.ONLINE:
-        _say_what_arrived(directory, deadline - time.monotonic(), console)
-
-
-def _say_what_arrived(directory: RunDirectory, seconds: float, console: Console) -> None:
-    """Say whether Comet has all of an online run, as far as it tells within some seconds."""
-    ledger = None
-    try:
-        ledger = within(seconds, lambda: upload.verify(directory, seconds - 1))
-    # No answer in time; the archive has everything, and that is said below.
-    except (DeadlinePassed, UserError):
-        pass
-    except Exception as error:  # a full disk, say: the run is over and recorded
-        console.notice(f"reading back from Comet ended early: {type(error).__name__}: {error}")
-    send = command_on(directory.path, "experiment", "upload")
-    later = f"the archive has everything; send the rest: {send}"
-    if not ledger:
-        console.notice(f"Comet does not say what it has of this run; {later}")
-    elif missing := ledger["missing"]:
-        console.notice(f"Comet lacks {some(missing, 3)}; {later}")
-    else:
-        console.say(f"Comet has all of this run: {upload.contents(ledger)}, read back")
+        arrival.say_what_arrived(directory, deadline - time.monotonic(), console)

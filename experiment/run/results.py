@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiment.comet import session
-from experiment.comet.tracker import LoggedParameters, Tracker
+from experiment.comet.logged_parameters import LoggedParameters
+from experiment.comet.tracker import Tracker
 from experiment.data.image import FULL_DEPTH
 from experiment.data.splits import Dataset
 from experiment.evaluation import calibration

@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Collection, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiment.comet import session, settings
+from experiment.comet import dataset_artifact, session, settings
 from experiment.data import backbone_checks
 from experiment.data.image_report import split_text
 from experiment.data.labels import OPTIONAL
 from experiment.data.splits import PICTURES_VALIDATION, Dataset, splits_by_chance
 from experiment.errors import UserError
 from experiment.run import provenance
-from experiment.run.inputs import Opened, data_facts, resolve
+from experiment.run.inputs import Opened, class_counts, data_facts, resolve
 from experiment.run.options import Options
 from experiment.run.own_code import OwnCode, find_own_code
 from experiment.run.own_model import try_out
@@ -131,6 +131,8 @@ def describe(
         # A sweep's trial that cannot be built is a failed trial, not bad input.
         if not purpose.chose_parameters:
             try_out(params.own, values, split.train, len(split.class_names))
+    if options.log_dataset:
+        facts["dataset_artifact"] = dataset_artifact.describe(facts["dataset"], class_counts(split))
     if resume:
         check_resumable(resume, params, facts, console.notice)
     facts |= purpose.facts(values, facts, console.say)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiment.comet.logged_parameters import LoggedParameters
 from experiment.comet.settings import api_key
-from experiment.comet.tracker import LoggedParameters
 from experiment.data.arrays import Arrays
 from experiment.data.splits import Dataset
 from experiment.errors import UserError
@@ -76,8 +76,8 @@ def train_and_evaluate(
         opened = open_data(params, dataset, console)
         setup = describe(params, opened, build_model, options, purpose, resume, console)
     directory, where = setup.directory, setup.destination
-    every = options.system_metrics_every
-    frame = recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every)
+    every, alert = options.system_metrics_every, options.notify
+    frame = recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every, alert)
     with frame as tracker, told_as_own(params.own):
         parameters = LoggedParameters(tracker, setup.values, setup.optional)
         log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts, setup.own_code)

@@ -11,6 +11,7 @@ from typing import Any
 
 from experiment.errors import UserError
 
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -113,6 +114,19 @@ def _check_comet_file(path: Path) -> None:
         ) from None
     if settings and not any(name.startswith("COMET_") for name in settings):
         raise UserError(f"{path}: Comet finds nothing in it; settings stand below a line [comet]")
+
+
+def switched_on(name: str) -> bool:
+    """Tell whether a variable of the environment, or of ``.env``, says yes; where it is not set, no.
+
+    Raises:
+        UserError: it says neither yes nor no.
+    """
+    read_environment()
+    text = os.environ.get(name, "").lower()
+    if text not in ("", *_YES, *_NO):
+        raise UserError(f"{name} = '{text}': should be one of {', '.join((*_YES, *_NO))}")
+    return text in _YES
 
 
 def cache_home() -> Path:

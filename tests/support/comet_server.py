@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.store.archive_format import archived_messages
-from tests.support import comet_registry
+from tests.support import comet_artifacts, comet_registry
 
 API_KEY = "standInKey0123456789ABCDE"
 BAD_KEY, UNKNOWN_RUN, RUN_EXISTS = 90212, 90210, 90999
@@ -66,6 +66,9 @@ class CometServer:
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.registry: list[comet_registry.Version] = []
+        self.artifacts: list[comet_artifacts.Version] = []
+        self.references: list[dict[str, Any]] = []
+        self.notifications: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self.fault: int | str | None = None
         self.faulty: tuple[str, ...] = ("batch", "upload")
@@ -260,7 +263,7 @@ def _read_system(_: Any, run: Run, *__: Any) -> tuple[int, Any]:
 
 
 def _asset(
-    _: Any, run: Run, body: dict[str, Any], query: dict[str, str], content: bytes, kind: str
+    server: CometServer, run: Run, body: dict[str, Any], query: dict[str, str], content: bytes, kind: str
 ) -> tuple[int, Any]:
     header = f"Content-Type: {kind}\r\n\r\n".encode()
     message = email.message_from_bytes(header + content, policy=email.policy.HTTP)
@@ -269,6 +272,9 @@ def _asset(
         for part in message.iter_parts()
         if part.get_param("name", header="content-disposition") == "file"
     ]
+    if "artifactVersionId" in query:
+        server.artifacts[int(query["artifactVersionId"])].files[query["fileName"]] = files[0]
+        return 200, {"assetId": query["assetId"]}
     if query.get("overwrite", "").lower() == "true":
         named = {name: query.get(name) for name in ("type", "fileName", "figName")}
         run.assets = [each for each in run.assets if {name: each.get(name) for name in named} != named]
@@ -337,6 +343,7 @@ def _read_asset(_: Any, run: Run, __: Any, query: dict[str, str], *___: Any) -> 
 # The first whose name occurs in the call's answers it: writing before reading.
 _ANSWERS: dict[str, Any] = {
     **comet_registry.ANSWERS,
+    **comet_artifacts.ANSWERS,
     "experiment/metadata": _metadata,
     "logger/add/run": CometServer.start,
     "logger/get/run": CometServer.resume,

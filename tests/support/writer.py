@@ -10,10 +10,12 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from experiment.comet import session
-from experiment.comet.tracker import LoggedParameters
+from experiment.comet.logged_parameters import LoggedParameters
 from experiment.run.lifecycle import Interrupted, recorded
 from experiment.store.directory import RunDirectory
 from experiment.store.journal import MetricsJournal, Point
@@ -29,13 +31,24 @@ def say(what: str) -> None:
     print(json.dumps({"what": what, "at": time.monotonic()}), flush=True)
 
 
-def write(runs: Path, mode: str, epochs: int, seconds: float, key: str | None = None) -> None:
-    """Write a run of epochs that take so many seconds each, or go on with one."""
+def write(
+    runs: Path,
+    mode: str,
+    epochs: int,
+    seconds: float,
+    key: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+    ends: Callable[[], None] = lambda: None,
+    alert: bool = False,
+) -> RunDirectory:
+    """Write a run of epochs that take so many seconds each, or go on with one; ``ends`` is its last act."""
     directory = RunDirectory(runs / (key or session.new_key()))
     directory.create()
     where = session.destination("a writer", ["tag"], None, None)
     say("starting")
-    with recorded(directory, where, mode, PARAMS, {"dataset": {"name": "none"}}, Console()) as tracker:
+    described = {"dataset": {"name": "none"}, **(facts or {})}
+    frame = recorded(directory, where, mode, PARAMS, described, Console(), alert=alert)
+    with frame as tracker:
         say("started")
         parameters = LoggedParameters(tracker, PARAMS)
         for name in PARAMS:
@@ -55,6 +68,8 @@ def write(runs: Path, mode: str, epochs: int, seconds: float, key: str | None = 
             say(f"epoch {epoch}")
             time.sleep(seconds)
         say("done")
+        ends()
+    return directory
 
 
 if __name__ == "__main__":
@@ -65,7 +80,7 @@ if __name__ == "__main__":
 
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        write(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), *sys.argv[5:])
+        write(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), (*sys.argv[5:], None)[0])
     except Interrupted:
         leave(143)
     leave(0)

@@ -82,3 +82,19 @@ def check_warmup(get_parameter: Callable[[str], Any], examples: int) -> None:
     steps, warmup = get_parameter("epochs") * steps_per_epoch, warmup_steps(get_parameter, steps_per_epoch)
     if warmup and warmup >= steps:
         raise UserError(f"a warm-up of {warmup:,} steps does not end in a run of {steps:,} steps: shorten it")
+
+
+def check_top_k(params: Any, classes: int) -> None:
+    """Check that there are more classes than ``top-k``, where it was given or is monitored.
+
+    Raises:
+        UserError: there are not.
+    """
+    if classes > params.top_k:
+        return
+    if "top-k" in params.given():
+        raise UserError(f"top-k = {params.top_k}: should be less than the number of classes, {classes}")
+    if params.monitor == "val_top_k_accuracy":
+        raise UserError(
+            f"monitor = '{params.monitor}': needs a top-k of less than the number of classes, {classes}"
+        )

@@ -69,6 +69,7 @@ WARMUP_EPOCHS = When(
     lambda params: params.schedule != "plateau" and params.warmup_steps == 0,
 )
 STOPPING = When("early-stopping", lambda params: params.early_stopping)
+NOT_STOPPING = When("early-stopping off", lambda params: not params.early_stopping)
 PICTURES = When(
     "a folder of pictures or a CSV", lambda params: is_set_of_pictures(params.dataset), of_data=True
 )

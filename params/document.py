@@ -49,7 +49,7 @@ The learning rate follows `schedule` with every optimizer. At a step, it is `ini
 - `decay-rate^(step / decay-steps)` with `exponential`, the tutorial's schedule and the default;
 - 1 with `constant`;
 - `(1 + cos(π · step / steps)) / 2` with `cosine`, over all steps of the run, so that it ends at 0;
-- `plateau-factor` for each plateau of val_loss so far with `plateau` (Keras' `ReduceLROnPlateau`).
+- `plateau-factor` for each plateau of `monitor` so far with `plateau` (Keras' `ReduceLROnPlateau`).
 
 Steps are counted from the end of the warm-up, in which the rate rises from 0 to `initial-lr` in a line. With
 `ema`, metrics, the best epoch and the saved model are of the averaged weights.

@@ -17,6 +17,12 @@ from experiment.store.record import FINISHED, RunRecord
 from experiment.system.names import counted, some
 
 METRIC = "test_accuracy"
+# Of a run: the parameter, its value, how it is told, what validation then chose.
+_CHOICES = (
+    ("early-stopping", "true", "early-stopping", "the best epoch's weights were chosen"),
+    ("keep", "best", "keep = best", "the best epoch's weights were chosen"),
+    ("schedule", "plateau", "schedule = plateau", "the learning rate was chosen"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +64,7 @@ def compare_runs(
     if not unique:
         raise UserError("there are no runs to compare")
     results = [results_of(record) for record in unique]
-    metric = _check_metric(metric, results)
+    metric = _check_metric(metric, results, unique)
     first = next(place for place, each in enumerate(unique) if baseline is None or each.key == baseline.key)
     groups, warnings = group_runs(unique, results, metric)
     repeated = len(records) - len({record.key for record in records})
@@ -78,11 +84,16 @@ def compare_runs(
     )
 
 
-def _check_metric(metric: str | None, results: Sequence[Mapping[str, Any]]) -> str:
+def _check_metric(
+    metric: str | None, results: Sequence[Mapping[str, Any]], records: Sequence[RunRecord]
+) -> str:
+    monitors = {str(record.params.get("monitor", "val_loss")) for record in records} - {"val_loss"}
+    # What all that chose a measure of their own chose; the test set's, as that is the result.
+    monitored = [name.replace("val_", "test_", 1) for name in monitors] if len(monitors) == 1 else []
     known = sorted({name for each in results for name in _metric_names(each)})
     if metric is not None and metric not in known:
         raise UserError(f"metric '{metric}' is in none of the runs: they have {', '.join(known) or 'none'}")
-    preferred = (METRIC, "val_accuracy", "accuracy", "test_loss", "val_loss", "loss", *known)
+    preferred = (*monitored, METRIC, "val_accuracy", "accuracy", "test_loss", "val_loss", "loss", *known)
     return metric or next((name for name in preferred if name in known), METRIC)
 
 
@@ -118,20 +129,31 @@ def _run_warnings(records: Sequence[RunRecord], metric: str) -> list[str]:
 
 
 def _warnings_of_choice(records: Sequence[RunRecord], metric: str) -> list[str]:
-    """Return a sentence about runs in which the test set had a say in what the metric is taken from."""
-    chosen = [record for record in records if record.params.get("validation") == "test"]
+    """Return sentences about runs in which the test set had a say in what the metric is taken from."""
+    by_test = [record for record in records if record.params.get("validation") == "test"]
     if metric.startswith("val_"):
-        setting, choice = "validation = test", "the best epoch was chosen"
+        choices = [("validation = test", "the best epoch was chosen", by_test)]
     elif "calibrated" in metric:
-        setting, choice = "validation = test", "the temperature was fitted"
+        choices = [("validation = test", "the temperature was fitted", by_test)]
     elif metric.startswith("test_"):
-        setting, choice = "validation = test and early-stopping", "the best epoch's weights were chosen"
-        chosen = [record for record in chosen if plain(record.params.get("early-stopping")) == "true"]
+        choices = [
+            (
+                f"validation = test and {setting}",
+                choice,
+                [record for record in by_test if plain(record.params.get(name)) == value],
+            )
+            for name, value, setting, choice in _CHOICES
+        ]
     else:
-        return []
-    whose = "every run" if len(chosen) == len(records) else _named(chosen)
-    sentence = f"{setting} in {whose}: {choice} on the test set itself, so {metric} looks better than it is"
-    return [f"{sentence} on new data"] if chosen else []
+        choices = []
+    sentences = []
+    for setting, choice, chosen in choices:
+        whose = "every run" if len(chosen) == len(records) else _named(chosen)
+        sentence = (
+            f"{setting} in {whose}: {choice} on the test set itself, so {metric} looks better than it is"
+        )
+        sentences += [f"{sentence} on new data"] if chosen else []
+    return sentences
 
 
 def _named(records: Iterable[RunRecord]) -> str:

@@ -125,7 +125,8 @@ def _compared(then: Places, now: Places, whole: bool) -> list[tuple[str, int]]:
     """
     if not whole:
         return [place for place in now if place in then]
-    only_now = [place for place in now if place not in then and place[0] != BY_STEP]
+    known = {name for name, _ in then} - {BY_STEP}  # an older version did not have every metric of today
+    only_now = [place for place in now if place not in then and place[0] in known]
     only_then = [place for place in then if place not in now and not place[0].startswith(("test_", BY_STEP))]
     return [*(place for place in now if place in then), *only_now, *only_then]
 

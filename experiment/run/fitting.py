@@ -110,7 +110,7 @@ def fit(
         )
     if tuned_epochs:
         training, tuning = fine_tuning.fine_tune(
-            *(model, split, get_parameter, told, logger.history["val_loss"]),
+            *(model, split, get_parameter, told, logger.history),
             None if start.stage else checkpoint,
             budget=machine.budget(setup.options.memory_gb),
             on_step_losses=logger.step_losses,

@@ -14,7 +14,8 @@ from experiment.comet.logged_parameters import LoggedParameters
 from experiment.comet.tracker import Tracker
 from experiment.data.image import FULL_DEPTH
 from experiment.data.splits import Dataset
-from experiment.evaluation import calibration
+from experiment.evaluation import calibration, measures
+from experiment.evaluation.measures import MONITORS
 from experiment.run import figures
 from experiment.run.predictions import log_predictions
 from experiment.store import bundle as bundles
@@ -30,20 +31,25 @@ if TYPE_CHECKING:
     from experiment.training.trainer import Evaluation, Training
 
 
-def summarize(logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float) -> dict[str, Any]:
+def summarize(
+    logger: MetricsLogger, evaluation: Evaluation, fit_seconds: float, monitor: str
+) -> dict[str, Any]:
     """Return what ``results.json`` holds: last and best epoch, the saved model's test result, seconds.
 
-    The best epoch is the one with the lowest val_loss. ``epoch_s`` is the median from one epoch's begin to
-    the next's, the first epoch left out where there are more.
+    The best epoch is the one with the best ``monitor``, the lowest val_loss by default. ``epoch_s`` is the
+    median from one epoch's begin to the next's, the first epoch left out where there are more.
     """
     history = logger.history
-    losses = np.asarray(history["val_loss"], dtype=np.float64)
-    # Of nothing but NaN there is no best epoch; the last is then as good as any.
-    best = int(np.nanargmin(losses)) if np.isfinite(losses).any() else len(losses) - 1
-    metrics = ("loss", "accuracy", "val_loss", "val_accuracy")
+    best = measures.best_epoch(history[monitor], monitor)
+    # A run that an older version began has some of them for its last epochs alone.
+    metrics = [
+        name
+        for name in ("loss", "accuracy", *MONITORS)
+        if len(history.get(name, ())) == len(history["val_loss"])
+    ]
     seconds = np.diff(logger.clock) if len(logger.clock) > 1 else history["epoch_seconds"]
     return {
-        "epochs": len(losses),
+        "epochs": len(history["val_loss"]),
         "last": {name: history[name][-1] for name in (*metrics, "learning_rate")},
         "best": {"epoch": best + 1, **{name: history[name][best] for name in metrics}},
         "test_loss": evaluation.loss,
@@ -64,6 +70,16 @@ def calibrate(dataset: Dataset, held_out: Evaluation, evaluation: Evaluation) ->
         "test_ece": calibration.expected_calibration_error(evaluation.probabilities, dataset.test.labels),
         "test_ece_calibrated": calibration.expected_calibration_error(after, dataset.test.labels),
     }
+
+
+def measure(dataset: Dataset, evaluation: Evaluation, top_k: int) -> dict[str, float]:
+    """Return balanced accuracy, macro-F1, top-k accuracy and AUC on the test set, where there are such."""
+    labels, logits = dataset.test.labels, evaluation.logits
+    ranks, classes = measures.ranks_of(logits, labels), len(dataset.class_names)
+    found = measures.class_measures(labels, logits.argmax(-1), ranks, classes, top_k)
+    auc = measures.area_under_curve(labels, evaluation.probabilities)
+    found |= {} if auc is None else {"auc": auc}
+    return {f"test_{name}": value for name, value in found.items()}
 
 
 def log_compilation(
@@ -90,17 +106,14 @@ def log_results(
     results: Mapping[str, Any],
 ) -> None:
     """Log the result on the test set: metrics, predictions, scores, figures."""
-    logger.log_test(
-        results["epochs"],
-        {"loss": evaluation.loss, "accuracy": evaluation.accuracy}
-        | {"ece": results["test_ece"], "ece_calibrated": results["test_ece_calibrated"]},
-    )
+    of_test = {name: value for name, value in results.items() if name.startswith("test_")}
+    logger.log_test(results["epochs"], {name.removeprefix("test_"): value for name, value in of_test.items()})
     # Before figures are drawn: whatever happens to them, the result is on disk.
     write_json(directory.results_file, results)
     tracker.log_others(
         {"best_epoch": results["best"]["epoch"], "best_val_loss": results["best"]["val_loss"]}
         | {"best_val_accuracy": results["best"]["val_accuracy"], "epoch_s": results["epoch_s"]}
-        | {name: results[name] for name in ("temperature", "temperature_fitted_on")}
+        | {name: results[name] for name in ("saved_epoch", "temperature", "temperature_fitted_on")}
     )
     test, names, probabilities = dataset.test, dataset.class_names, evaluation.probabilities
     log_predictions(tracker, directory, dataset, held_out, evaluation, results["temperature"])

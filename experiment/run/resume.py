@@ -12,6 +12,7 @@ from experiment.store.files import read_json
 from experiment.store.record import FINISHED
 from experiment.system.names import short
 from params.groups import parameter_name
+from params.groups.result import Result
 from params.groups.training import Training
 from params.spec import Params
 
@@ -51,7 +52,8 @@ def check_resumable(
             f"{stored['epochs']}, as its learning rate ends at 0 there"
         )
     # A run made before a parameter was there had what is its default today.
-    defaults = {parameter_name(name): field.default for name, field in Training.model_fields.items()}
+    fields = Training.model_fields | Result.model_fields
+    defaults = {parameter_name(name): field.default for name, field in fields.items()}
     for parameter, value in params.applicable().items():
         own = stored.get(parameter, defaults.get(parameter, value))
         if parameter != "epochs" and own != value:

@@ -23,7 +23,7 @@ from experiment.store.directory import RunDirectory
 from experiment.system import keras_settings
 from experiment.system.console import Console
 from experiment.system.secrets import REDACTED, redact
-from params.checks import check_warmup
+from params.checks import check_top_k, check_warmup
 from params.conditions import PICTURES
 from params.groups import parameter_name
 from params.groups.network import Network
@@ -117,6 +117,7 @@ def describe(
         console.notice(notice)
     split = opened.split(values.__getitem__)
     check_warmup(values.__getitem__, len(split.train))
+    check_top_k(params, len(split.class_names))
     if opened.inspection:
         console.say(split_text(opened.inspection, split))
     secrets = (settings.api_key(),)

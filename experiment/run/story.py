@@ -139,7 +139,7 @@ def _evaluate(
     setup: Setup, parameters: LoggedParameters, split: Dataset, model: keras.Model, fitted: fitting.Fitted
 ) -> Evaluated:
     """Save the model, and evaluate it as it was saved: that is the run's result."""
-    from experiment.training import checkpoints, models, trainer
+    from experiment.training import callbacks, checkpoints, models, trainer
 
     saved = checkpoints.save_model(
         models.without_augmentation(model), setup.directory.model / parameters.get_parameter("model-file")
@@ -149,7 +149,12 @@ def _evaluate(
     on_test = held_out = trainer.evaluate(reloaded, split.test, classes)
     if split.validation is not split.test:
         held_out = trainer.evaluate(reloaded, split.validation, classes)
-    results = outcomes.summarize(fitted.logger, on_test, fitted.seconds) | dict(fitted.tuning)
+    get_parameter = parameters.get_parameter
+    results = outcomes.summarize(fitted.logger, on_test, fitted.seconds, get_parameter("monitor"))
+    best = callbacks.keeps_best(get_parameter)
+    saved_epoch = results["best"]["epoch"] if best else results["epochs"]
+    results |= {"saved_epoch": fitted.tuning.get("kept_epoch", saved_epoch)} | dict(fitted.tuning)
+    results |= outcomes.measure(split, on_test, get_parameter("top-k"))
     return Evaluated(saved, held_out, on_test, results | outcomes.calibrate(split, held_out, on_test))
 
 

@@ -26,7 +26,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "dataset": record.run["dataset"]["name"],
         **{name: results[name] for name in ("epochs", "test_loss", "test_accuracy", "epoch_s", "fit_s")},
         "process_s": results["process_s"],
-        **{name: results[name] for name in ("rerun",) if name in results},
+        **{name: results[name] for name in ("saved_epoch", "rerun") if name in results},
     }
 
 
@@ -37,7 +37,7 @@ def closing_lines(facts: Mapping[str, Any], model_file: str, verdict: str | None
     lines = [f"Comet    {facts['url']}"] if facts["url"] else []
     lines += [
         f"test accuracy {facts['test_accuracy']:.4f}, loss {loss:.4f} on {facts['dataset']}, "
-        f"after {counted(facts['epochs'], 'epoch')} of {facts['epoch_s']:.2f} s; "
+        f"after {counted(facts['epochs'], 'epoch')} of {facts['epoch_s']:.2f} s{_saved(facts)}; "
         f"{facts['process_s']:.1f} s in all",
         f"model    {run / 'model' / model_file}",
         f"figures  {run / 'figures'}",
@@ -50,3 +50,9 @@ def closing_lines(facts: Mapping[str, Any], model_file: str, verdict: str | None
     if facts["archive"] and not facts["url"]:
         lines.append(f"or       {command_on(run, 'experiment', 'upload')}")
     return "\n".join(lines)
+
+
+def _saved(facts: Mapping[str, Any]) -> str:
+    """Return which epoch's weights were saved, where they are not the last one's."""
+    saved = facts.get("saved_epoch", facts["epochs"])
+    return "" if saved == facts["epochs"] else f", those of epoch {saved} saved"

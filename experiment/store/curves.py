@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from experiment.evaluation.measures import MONITORS
 from experiment.store.journal import Point
 from experiment.store.record import RunRecord
 
@@ -50,8 +51,8 @@ def points_of(curves: Mapping[str, Curve]) -> Iterator[Point]:
             yield Point(name, value, step, epoch, 0.0)
 
 
-def summarize_curves(curves: Mapping[str, Curve]) -> dict[str, Any]:
-    """Return what ``results.json`` would hold: last and best epoch (lowest val_loss), test metrics."""
+def summarize_curves(curves: Mapping[str, Curve], monitor: str = "val_loss") -> dict[str, Any]:
+    """Return what ``results.json`` would hold: last and best epoch by ``monitor``, test metrics."""
     shown = {name: curve for name, curve in curves.items() if not name.startswith(_NOT_OF_AN_EPOCH)}
     results: dict[str, Any] = {
         name: curve.values[-1] for name, curve in curves.items() if name.startswith("test_")
@@ -60,11 +61,12 @@ def summarize_curves(curves: Mapping[str, Curve]) -> dict[str, Any]:
         return results
     results["epochs"] = max(_epochs(curve) for curve in shown.values())
     results["last"] = {name: curve.values[-1] for name, curve in shown.items()}
-    losses = curves["val_loss"] if "val_loss" in curves else Curve()
-    finite = [index for index, value in enumerate(losses.values) if math.isfinite(value)]
+    watched = curves[monitor] if monitor in curves else Curve()
+    finite = [index for index, value in enumerate(watched.values) if math.isfinite(value)]
     if finite:
-        best = min(finite, key=losses.values.__getitem__)
-        epoch, step = losses.epochs[best], losses.steps[best]
+        sign = 1 if MONITORS.get(monitor, True) else -1
+        best = min(finite, key=lambda index: sign * watched.values[index])
+        epoch, step = watched.epochs[best], watched.steps[best]
         values = {name: curve.at(epoch, step) for name, curve in shown.items()}
         results["best"] = {"epoch": epoch if epoch >= 0 else best + 1} | {
             name: value for name, value in values.items() if value is not None
@@ -74,7 +76,8 @@ def summarize_curves(curves: Mapping[str, Curve]) -> dict[str, Any]:
 
 def results_of(record: RunRecord) -> Mapping[str, Any]:
     """Return the results of a run: its own or, where it ended before it wrote them, from its points."""
-    return record.results or summarize_curves(collect_curves(record.points()))
+    monitor = record.params.get("monitor", "val_loss")
+    return record.results or summarize_curves(collect_curves(record.points()), str(monitor))
 
 
 def _epochs(curve: Curve) -> int:

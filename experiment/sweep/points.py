@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from experiment.evaluation.measures import MONITORS
 from experiment.sweep.space import Choices, Range
 from params.load import check_params
 from params.spec import Params
 
-EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+EPOCH_METRICS = ("loss", "accuracy", *MONITORS)
 MOST_POINTS = 10_000
 DRAWS_A_POINT = 200  # until a new point is drawn; then the space is taken to have no more
 
@@ -31,7 +32,21 @@ class Strict(BaseModel):
 class Spec(Strict):
     """What is searched for, and how long; names are Comet's, and so are the defaults of all but retries."""
 
-    metric: Literal["loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"] = "loss"
+    metric: Literal[
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "val_balanced_accuracy",
+        "val_macro_f1",
+        "val_top_k_accuracy",
+        "test_loss",
+        "test_accuracy",
+        "test_balanced_accuracy",
+        "test_macro_f1",
+        "test_top_k_accuracy",
+        "test_auc",
+    ] = "loss"
     objective: Literal["minimize", "maximize"] = "minimize"
     maxCombo: Annotated[int, Field(ge=0)] = 0
     gridSize: Annotated[int, Field(ge=1, le=10_000)] = 10

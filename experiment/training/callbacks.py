@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from experiment.comet.tracker import Tracker
+from experiment.evaluation.measures import MONITORS
 from experiment.store.journal import MetricsJournal, Point
 from experiment.system import process_clock
 from experiment.system.console import Console
@@ -143,10 +144,10 @@ class EpochProgress(keras.callbacks.Callback):
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras' early stopping on val_loss, keeping the best weights, that can go on from a checkpoint."""
+    """Keras' early stopping, keeping the best weights, that can go on from a checkpoint."""
 
-    def __init__(self, patience: int, checkpoint: Checkpoint | None) -> None:
-        super().__init__("val_loss", patience=patience, restore_best_weights=True)
+    def __init__(self, patience: int, checkpoint: Checkpoint | None, monitor: str = "val_loss") -> None:
+        super().__init__(monitor, patience=patience, mode=_mode(monitor), restore_best_weights=True)
         self._checkpoint = checkpoint
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -174,17 +175,20 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):
-    """Keras' reduction of the learning rate on a plateau of val_loss, that can go on from where a run was.
+    """Keras' reduction of the learning rate on a plateau, that can go on from where a run was.
 
     Args:
         factor: what the rate is multiplied by.
-        patience: epochs without a lower val_loss that make a plateau.
+        patience: epochs without a better value that make a plateau.
         initial_lr: the rate of the first step.
-        earlier: val_loss of the epochs that are done: counters and rate follow from it.
+        monitor: which value.
+        earlier: those of the epochs that are done: counters and rate follow from them.
     """
 
-    def __init__(self, factor: float, patience: int, initial_lr: float, earlier: Sequence[float]) -> None:
-        super().__init__("val_loss", factor, patience)
+    def __init__(
+        self, factor: float, patience: int, initial_lr: float, monitor: str, earlier: Sequence[float]
+    ) -> None:
+        super().__init__(monitor, factor, patience, mode=_mode(monitor))
         self._initial_lr = initial_lr
         self._earlier = tuple(earlier)
 
@@ -244,11 +248,24 @@ def plateau(get_parameter: Callable[[str], Any], history: Mapping[str, Sequence[
     if get_parameter("schedule") != "plateau":
         return []
     factor, patience = get_parameter("plateau-factor"), get_parameter("plateau-patience")
-    return [Plateau(factor, patience, get_parameter("initial-lr"), history.get("val_loss", ()))]
+    monitor = get_parameter("monitor")
+    return [Plateau(factor, patience, get_parameter("initial-lr"), monitor, history.get(monitor, ()))]
+
+
+def keeps_best(get_parameter: Callable[[str], Any]) -> bool:
+    """Tell whether the best epoch's weights are saved, not the last one's."""
+    return bool(get_parameter("early-stopping") or get_parameter("keep") == "best")
+
+
+def _mode(monitor: str) -> str:
+    return "min" if MONITORS[monitor] else "max"
 
 
 def early_stopping(
     get_parameter: Callable[[str], Any], checkpoint: Checkpoint | None = None
 ) -> EarlyStopping | None:
-    """Return the callback that the parameters ``early-stopping`` and ``patience`` ask for, if they do."""
-    return EarlyStopping(get_parameter("patience"), checkpoint) if get_parameter("early-stopping") else None
+    """Return the callback that stops early or, with ``keep`` alone, keeps the best weights to the end."""
+    if not keeps_best(get_parameter):
+        return None
+    patience = get_parameter("patience") if get_parameter("early-stopping") else get_parameter("epochs")
+    return EarlyStopping(patience, checkpoint, get_parameter("monitor"))

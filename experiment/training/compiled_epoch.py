@@ -8,6 +8,7 @@ gathers, scales and trains on batch after batch inside a ``tf.while_loop``. It t
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from experiment.data.arrays import Examples
+from experiment.evaluation.measures import class_measures
 from experiment.training import dropout, programs
 from experiment.training.batches import Source
 from experiment.training.epoch_programs import GRAPH, XLA, evaluation_program, training_program
@@ -138,8 +140,11 @@ class Trainer:
 class Evaluator:
     """Takes the place of a model's ``test_function``: evaluates all examples once, whatever it is given."""
 
-    def __init__(self, model: keras.Model, examples: Examples, classes: int, compiled: str) -> None:
+    def __init__(
+        self, model: keras.Model, examples: Examples, classes: int, top_k: int, compiled: str
+    ) -> None:
         self._model = model
+        self._of_classes = functools.partial(class_measures, examples.labels, classes=classes, top_k=top_k)
         batch_size = evaluation_batch(
             examples, CONVOLUTION_EVALUATION_BATCH if compiled == GRAPH else EVALUATION_BATCH
         )
@@ -154,10 +159,10 @@ class Evaluator:
         )
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
-        """Evaluate; return the metrics."""
+        """Evaluate; return the metrics, with those of ``class_measures``."""
         next(iterator)
-        self._program(self._model, *self._inputs)
-        return self._model.get_metrics_result()
+        predicted, ranks = self._program(self._model, *self._inputs)
+        return self._model.get_metrics_result() | self._of_classes(predicted.numpy(), ranks.numpy())
 
 
 def _block_specs(length: int) -> list[tf.TensorSpec]:

@@ -100,31 +100,47 @@ def _train_on(
 
 def evaluation_program(
     model: keras.Model, source: Source, signature: list[Any], classes: int, batch_size: int, compiled: str
-) -> Callable[..., None]:
-    """Build the program: (images, labels) into the model's metrics."""
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """Build the program: (images, labels) into the model's metrics.
+
+    It returns each example's predicted class and how many classes were held likelier than the true one,
+    both int32 [N]; all of them where a logit is NaN.
+    """
     examples = signature[1].shape[0]
     rest = examples % batch_size
     whole = examples - rest
 
     @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
-    def program(images: tf.Tensor, labels: tf.Tensor) -> None:
-        def step(start: tf.Tensor, size: int) -> None:
-            pixels, targets = prepare(*source.window(images, labels, start, size), classes)
+    def program(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def step(start: tf.Tensor, said: tf.Tensor, size: int) -> tf.Tensor:
+            batch = source.window(images, labels, start, size)
+            pixels, targets = prepare(*batch, classes)
             logits = model(pixels, training=False)
             loss = model.compute_loss(pixels, targets, logits, training=False)
             _loss_tracker(model).update_state(loss, sample_weight=size)
             model.compute_metrics(pixels, targets, logits)
+            places = (start + tf.range(size))[:, None]
+            return tf.tensor_scatter_nd_update(said, places, _said(logits, batch[1], classes))
 
-        def body(start: tf.Tensor) -> tuple[tf.Tensor]:
-            step(start, batch_size)
-            return (start + batch_size,)
+        def body(start: tf.Tensor, said: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return start + batch_size, step(start, said, batch_size)
 
+        said = tf.zeros([examples, 2], tf.int32)
         if whole:
-            tf.while_loop(lambda start: start < whole, body, (tf.constant(0),))
+            _, said = tf.while_loop(lambda start, _: start < whole, body, (tf.constant(0), said))
         if rest:
-            step(tf.constant(whole), rest)
+            said = step(tf.constant(whole), said, rest)
+        return said[:, 0], said[:, 1]
 
     return program
+
+
+def _said(logits: tf.Tensor, labels: tf.Tensor, classes: int) -> tf.Tensor:
+    """Return predicted classes and ranks of the true ones, int32 [N, 2]."""
+    own = tf.gather(logits, labels[:, None], batch_dims=1)
+    ranks = tf.reduce_sum(tf.cast(logits > own, tf.int32), -1)
+    ranks = tf.where(tf.math.is_nan(own[:, 0]), classes, ranks)
+    return tf.stack([tf.argmax(logits, -1, tf.int32), ranks], -1)
 
 
 def _loss_tracker(model: keras.Model) -> Any:

@@ -14,7 +14,7 @@ from experiment.data.splits import Dataset
 from experiment.training import compiled_epoch
 from experiment.training.batches import pixels_and_targets
 from experiment.training.epoch_programs import OFF
-from experiment.training.plain_fit import OnStepLosses, StepLosses, plain_batches
+from experiment.training.plain_fit import OnStepLosses, PlainEvaluator, StepLosses, plain_batches
 from params.spec import GetParameter
 
 
@@ -38,17 +38,20 @@ def make_feed(
     on_step_losses: OnStepLosses | None,
 ) -> Feed:
     """Compile epochs as the parameter ``compile`` says; where that fails, feed stock ``fit`` and say why."""
-    batch_size, seed = get_parameter("batch-size"), get_parameter("seed")
+    batch_size, seed, top_k = (get_parameter(name) for name in ("batch-size", "seed", "top-k"))
     orders = _orders(seed, len(dataset.train), initial_epoch)
     compiled = _way_to_compile(model, dataset, get_parameter("compile"))
     weights = class_weights(dataset) if get_parameter("class-weights") == "balanced" else None
     notice = None
     if compiled != OFF:
         try:
-            return _compiled_feed(model, dataset, orders, batch_size, seed, compiled, on_step_losses, weights)
+            return _compiled_feed(
+                model, dataset, orders, batch_size, seed, top_k, compiled, on_step_losses, weights
+            )
         except Exception as error:  # tracing runs the model's own code: anything may come out of it
             notice = f"epochs of this model cannot be compiled, so plain fit trains it: {_first_line(error)}"
     release(model)  # compiling may have failed after one of the two was in place
+    model.test_function = PlainEvaluator(model, dataset.validation, len(dataset.class_names), top_k)
     return Feed(
         *plain_batches(model, dataset, batch_size, orders),
         OFF,
@@ -64,6 +67,7 @@ def _compiled_feed(
     orders: Iterator[np.ndarray],
     batch_size: int,
     seed: int,
+    top_k: int,
     compiled: str,
     on_step_losses: OnStepLosses | None,
     weights: np.ndarray | None,
@@ -80,7 +84,7 @@ def _compiled_feed(
         model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses, weights
     )
     # Keras makes functions of its own only where none stand here: fit, callbacks and metrics stay stock.
-    model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, compiled)
+    model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, top_k, compiled)
     model.train_function = trainer
     # Class weights are among the program's inputs, so fit is given none.
     return Feed(tf.data.Dataset.range(trainer.blocks_per_epoch), tf.data.Dataset.range(1), compiled)

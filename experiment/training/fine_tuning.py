@@ -7,18 +7,18 @@ once. BatchNormalization stays in inference mode throughout: its averages are Im
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers
 
 from experiment.data.splits import Dataset
 from experiment.data.weights import find_weights
+from experiment.evaluation.measures import best_epoch
 from experiment.training import checkpoints, trainer
 from experiment.training.backbones import first_of_block
-from experiment.training.callbacks import EarlyStopping
+from experiment.training.callbacks import EarlyStopping, keeps_best
 from experiment.training.checkpoints import Checkpoint
 from experiment.training.pretrained import Features, Stage, compute_all, moves, stage_on
 from params.spec import GetParameter
@@ -55,7 +55,7 @@ def fine_tune(
     dataset: Dataset,
     get_parameter: GetParameter,
     callbacks: Callable[[EarlyStopping, int], Sequence[keras.callbacks.Callback]],
-    val_losses: Sequence[float],
+    history: Mapping[str, Sequence[float]],
     checkpoint: Checkpoint | None,
     *,
     budget: int,
@@ -68,7 +68,7 @@ def fine_tune(
         dataset: images uint8.
         get_parameter: reads ``fine-tune-…``, ``early-stopping`` and what ``pretrained`` and ``fit`` read.
         callbacks: returns those of the run, given the one that keeps weights and how many epochs were before.
-        val_losses: of all epochs so far.
+        history: metrics of all epochs so far.
         checkpoint: of this phase, to go on from.
         budget: bytes that the frozen layers' results may take.
         on_step_losses: as for ``fit``.
@@ -77,10 +77,10 @@ def fine_tune(
         What ``fit`` did, and which epoch's weights were kept.
     """
     stage = tuning_stage(model, dataset, get_parameter, budget)
-    began = int(checkpoint.state["tuned_from"]) if checkpoint else len(val_losses)
-    head = val_losses[:began]
-    best = int(np.nanargmin(head)) if get_parameter("early-stopping") else began - 1
-    keeping = KeepBetter(stage.model, began, best, head[best], checkpoint)
+    began = int(checkpoint.state["tuned_from"]) if checkpoint else len(history["val_loss"])
+    monitor = get_parameter("monitor")
+    best = best_epoch(history[monitor][:began], monitor) if keeps_best(get_parameter) else began - 1
+    keeping = KeepBetter(stage.model, began, best, history["val_loss"][best], checkpoint)
     if checkpoint:
         checkpoints.restore(checkpoint, stage.model)
     training = trainer.fit(

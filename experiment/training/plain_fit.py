@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from experiment.data.arrays import Examples
 from experiment.data.splits import Dataset
-from experiment.training.batches import input_shape, pixels_and_targets
+from experiment.evaluation.measures import class_measures, ranks_of
+from experiment.training.batches import input_shape, pixels_and_targets, pixels_of
 
 # Images at once: activations of a whole test set may not fit in memory.
 EVALUATION_BATCH = 1000
@@ -48,6 +49,32 @@ def plain_batches(
 
 # Without it Keras takes the end of a generator for the end of all data, with a warning.
 _cardinality = tf.data.experimental.assert_cardinality
+
+
+class PlainEvaluator:
+    """Keras' own ``test_function``, with the measures of classes among what it returns of the last batch."""
+
+    def __init__(self, model: keras.Model, examples: Examples, classes: int, top_k: int) -> None:
+        self._model = model
+        self._examples = examples
+        self._classes, self._top_k = classes, top_k
+        self._steps, self._done = math.ceil(len(examples) / EVALUATION_BATCH), 0
+        model.make_test_function(force=True)
+        self._stock = model.test_function
+
+    def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
+        """Evaluate a batch; return the metrics so far."""
+        logs: dict[str, Any] = self._stock(iterator)
+        self._done += 1
+        return logs | self._measures() if self._done % self._steps == 0 else logs
+
+    def _measures(self) -> dict[str, float]:
+        logits = []
+        for start in range(0, len(self._examples), EVALUATION_BATCH):
+            part = self._examples.take(slice(start, start + EVALUATION_BATCH))
+            logits.append(np.asarray(self._model(pixels_of(self._model, part), training=False)))
+        values, labels = np.concatenate(logits), self._examples.labels
+        return class_measures(labels, values.argmax(-1), ranks_of(values, labels), self._classes, self._top_k)
 
 
 class StepLosses(keras.callbacks.Callback):

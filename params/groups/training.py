@@ -77,7 +77,7 @@ class Training(Group):
         Literal["exponential", "constant", "cosine", "plateau"],
         Field(
             description="how the learning rate changes: by decay-rate, not at all, along a half cosine to 0 "
-            "at the last step, or by plateau-factor where val_loss no longer falls"
+            "at the last step, or by plateau-factor where monitor gets no better"
         ),
         Synonyms(("lr-schedule", "scheduler-type", "lr-scheduler", "lr-policy")),
     ] = "exponential"
@@ -106,7 +106,7 @@ class Training(Group):
     ] = 0.1
     plateau_patience: Annotated[
         int,
-        Field(ge=1, le=100_000, description="epochs without a val_loss lower by 0.0001 that make a plateau"),
+        Field(ge=1, le=100_000, description="epochs without a monitor better by 0.0001 that make a plateau"),
         PLATEAU,
         Synonyms(("lr-patience", "reduce-patience")),
     ] = 10
@@ -135,11 +135,11 @@ class Training(Group):
         Synonyms(("class-weight",)),
     ] = "none"
     early_stopping: Annotated[
-        bool, Field(description="stop when val_loss no longer falls, and keep the best weights")
+        bool, Field(description="stop when monitor gets no better, and keep the best weights")
     ] = False
     patience: Annotated[
         int,
-        Field(ge=0, le=100_000, description="epochs without a lower val_loss before stopping"),
+        Field(ge=0, le=100_000, description="epochs without a better monitor before stopping"),
         STOPPING,
         Synonyms(("early-stopping-patience",)),
     ] = 5

@@ -202,6 +202,39 @@ def test_early_stopping_keeps_the_best_weights(digits):
     assert found.results["best"]["epoch"] == found.results["epochs"] - 2
 
 
+def test_keep_best_saves_the_epoch_that_the_monitor_chose_without_stopping(digits):
+    params = Params(
+        epochs=6,
+        layer_1_size=16,
+        layer_2_size=8,
+        dropout=0.0,
+        optimizer="sgd",
+        initial_lr=2.0,
+        monitor="val_macro_f1",
+        keep="best",
+        top_k=3,
+    )
+    found = train_and_evaluate(params, dataset=digits, options=QUIET)
+    results, best = found.results, found.results["best"]
+    assert results["epochs"] == 6
+    assert results["saved_epoch"] == best["epoch"]
+    # The saved model was evaluated on what each epoch was validated on: the test set.
+    for name in ("macro_f1", "balanced_accuracy", "accuracy", "top_k_accuracy"):
+        assert results[f"test_{name}"] == pytest.approx(best[f"val_{name}"], abs=1e-6)
+    points = read_metrics(Path(found.source) / "metrics.jsonl")
+    values_of_epochs = [point.value for point in points if point.name == "val_macro_f1"]
+    assert best["val_macro_f1"] == max(values_of_epochs) > min(values_of_epochs)
+    assert 0.5 < results["test_auc"] <= 1
+
+
+def test_a_monitor_that_the_data_does_not_have_is_refused(digits):
+    two = {name: array[digits["y" + name[1:]] < 2] for name, array in digits.items()}
+    with pytest.raises(ValueError, match="top-k of less than the number of classes, 2"):
+        train_and_evaluate(small(monitor="val_top_k_accuracy"), dataset=two, options=QUIET)
+    with pytest.raises(ValueError, match="top-k = 2: should be less than the number of classes, 2"):
+        train_and_evaluate(small(top_k=2), dataset=two, options=QUIET)
+
+
 def test_the_metrics_journal_holds_each_point_once(digits):
     found = train_and_evaluate(small(), dataset=digits, options=QUIET)
     points = [(point.name, point.step) for point in read_metrics(Path(found.source) / "metrics.jsonl")]

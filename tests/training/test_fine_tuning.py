@@ -38,7 +38,7 @@ def tune(dataset, budget=10**9, **values):
     losses = trainer.fit(stage.model, stage.dataset, get_parameter).history.history["val_loss"]
     before = model.get_weights()
     training, verdict = fine_tuning.fine_tune(
-        *(model, dataset, get_parameter, lambda keeping, began: [keeping], losses, None),  # noqa: ARG005
+        *(model, dataset, get_parameter, lambda keeping, began: [keeping], {"val_loss": losses}, None),  # noqa: ARG005
         budget=budget,
         on_step_losses=lambda *_: None,
     )

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import forked
+
 ROOT = Path(__file__).parent.parent.parent
+TRAIN = ROOT / "train.py"
 
 
 def run_python(*arguments, cwd, timeout=300, **variables) -> subprocess.CompletedProcess:
@@ -26,19 +29,19 @@ def run_python(*arguments, cwd, timeout=300, **variables) -> subprocess.Complete
 
 def run_train(*arguments, cwd, timeout=300, **variables) -> subprocess.CompletedProcess:
     """Run train.py."""
-    return run_python(ROOT / "train.py", *arguments, cwd=cwd, timeout=timeout, **variables)
+    return run_python(TRAIN, *arguments, cwd=cwd, timeout=timeout, **variables)
 
 
-def start_train(*arguments, cwd, stderr=subprocess.DEVNULL) -> subprocess.Popen:
-    """Start train.py in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=stderr,
-        start_new_session=True,
-    )
+def run_forked(*arguments, cwd, timeout=300, **variables) -> subprocess.CompletedProcess:
+    """Run what ``run_python`` runs, a script or ``-m`` and a module, in one that has done its imports."""
+    return forked.run(arguments, cwd, {**os.environ, "PYTHONPATH": str(ROOT), **variables}, timeout)
+
+
+def start_train(*arguments, cwd, stderr=None) -> forked.Forked:
+    """Start train.py, its imports done, in a session of its own; ``stderr`` is PIPE, or dropped."""
+    program = (TRAIN, *arguments)
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return forked.Forked(program, cwd, variables, stderr=stderr, own_session=True)
 
 
 def train_here(*arguments, cwd, **variables) -> subprocess.CompletedProcess:

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -17,7 +16,8 @@ from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.journal import read_metrics
 from tests.support.comet_server import CometServer
-from tests.support.processes import ROOT, run_python, run_train
+from tests.support.forked import Forked
+from tests.support.processes import ROOT, TRAIN, run_forked
 from tests.support.writer import PARAMS
 
 EPOCHS, SECONDS = 12, 0.25
@@ -53,7 +53,7 @@ IN_THE_MIDDLE: dict[str, Any] = {
 class Scene:
     """A writer and the server that it talks to."""
 
-    process: subprocess.Popen
+    process: Forked
     server: CometServer
     runs: Path
     output: list = dataclasses.field(default_factory=list)
@@ -71,7 +71,7 @@ class Scene:
                 self.server.faulty, self.server.fault = faulty, fault
                 if seconds:
                     threading.Timer(seconds, setattr, (self.server, "fault", None)).start()
-        self.errors = stderr.read()
+        self.errors = stderr.read().decode()
         self.process.wait()
         self.ended = time.monotonic()
         stdout.close()
@@ -92,13 +92,12 @@ def play(folder, fault, faulty, seconds, after, **variables):
     server.__enter__()
     if after is None:
         server.faulty, server.fault = faulty, fault
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.writer", str(folder), "online", str(EPOCHS), str(SECONDS)],
+    process = Forked(
+        ("-m", "tests.support.writer", folder, "online", EPOCHS, SECONDS),
         cwd=folder.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **server.environment(), **variables},
+        variables={**os.environ, "PYTHONPATH": str(ROOT), **server.environment(), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
     scene = Scene(process, server, folder)
     thread = threading.Thread(target=scene.follow, args=(fault, faulty, seconds, after))
@@ -119,7 +118,7 @@ class Refused:
         self.thread.start()
 
     def run(self) -> None:
-        self.done = run_train(*self.arguments, cwd=self.folder, **self.server.environment())
+        self.done = run_forked(TRAIN, *self.arguments, cwd=self.folder, **self.server.environment())
 
     def finished(self) -> Path:
         """Wait for its end; return its directory."""
@@ -173,7 +172,7 @@ def test_the_run_finishes_with_everything_in_its_archive(scenes, name):
     assert points <= archived_points(directory)
     messages = list(archive_format.archived_messages(directory.archive))
     names = [m["payload"]["additional_params"]["fileName"] for m in messages if m["type"] == "file_upload"]
-    assert sorted(names) == sorted(f"{epoch}.json" for epoch in range(1, EPOCHS + 1))
+    assert sorted(names) == sorted(f"{epoch}.json" for epoch in range(1, EPOCHS + 1)), scene.errors
     assert {m["payload"]["param"]["paramName"] for m in messages if m["type"] == "parameter_msg"} == {*PARAMS}
 
 
@@ -219,7 +218,7 @@ def test_a_server_that_throttles_for_a_while_gets_everything(scenes):
 def test_what_comet_lacks_is_sent_by_upload_and_nothing_twice(scenes, name):
     scene = scenes[name]
     scene.server.fault = None
-    done = run_python(
+    done = run_forked(
         "-m", "experiment", "upload", "--all", "--runs", scene.runs, cwd=ROOT, **scene.server.environment()
     )
     assert done.returncode == 0, done.stderr + done.stdout

@@ -31,7 +31,8 @@ def swept(digits_file, tmp_path_factory):
     spec = {"metric": "val_accuracy", "objective": "maximize", "retryLimit": 1}
     file = write(folder, parameters, spec=spec, name="mixed.json")
     block_saving(file, folder / "runs", digits_file)
-    command = ("--sweep", file, "--dataset", digits_file, "--epochs", "3", "--seeds", "2", "--json")
+    given = ("--dataset", digits_file, "--epochs", "3", "--compile", "off")
+    command = ("--sweep", file, *given, "--seeds", "2", "--json")
     done = run_train(*command, "--mode", "offline", cwd=folder)
     assert done.stdout, done.stderr
     return folder, done, json.loads(done.stdout.splitlines()[-1]), (*command, "--mode", "offline")
@@ -39,7 +40,7 @@ def swept(digits_file, tmp_path_factory):
 
 def block_saving(file, runs, digits_file) -> None:
     """Put a folder where the model of the second point's first trial would be saved, at either attempt."""
-    base = Params(epochs=3)
+    base = Params(epochs=3, compile="off")
     sweep = read_sweep(str(file), base)
     plan = Plan(sweep, base, load_arrays(str(digits_file)).fingerprint, runs, 2, None)
     plan.points = points(sweep, base)
@@ -146,7 +147,8 @@ def searched(digits, tmp_path_factory):
     }
     spec = {"metric": "val_accuracy", "objective": "maximize", "maxCombo": 6, "seed": 1}
     file = write(folder, parameters, algorithm="bayes", spec=spec)
-    command = ("--sweep", file, "--dataset", pictures, "--epochs", "12", "--scheduler", "asha")
+    given = ("--dataset", pictures, "--epochs", "12", "--compile", "off")
+    command = ("--sweep", file, *given, "--scheduler", "asha")
     done = run_train(*command, "--mode", "disabled", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)

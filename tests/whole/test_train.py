@@ -17,7 +17,7 @@ from experiment.commands import train
 from experiment.commands.train_options import build_parser
 from experiment.store.archive_format import archived_messages, check_archive
 from experiment.store.files import read_json
-from tests.support.processes import ROOT, run_python, run_train, train_here
+from tests.support.processes import ROOT, TRAIN, run_forked, run_python, run_train, train_here
 
 TUTORIAL = {
     "dropout": 0.25,
@@ -155,7 +155,7 @@ def quiet(digits_file, tmp_path_factory):
     """A quiet run without tracking that saves Keras' own format, and its directory."""
     folder = tmp_path_factory.mktemp("quiet")
     arguments = ("--dataset", digits_file, "--epochs", "2", "--mode", "disabled", "--quiet")
-    done = run_train(*arguments, "--model-file", "again.keras", cwd=folder)
+    done = run_forked(TRAIN, *arguments, "--model-file", "again.keras", cwd=folder)
     (run,) = (folder / "runs").iterdir()
     return done, run
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.journal import MetricsJournal, Point, read_metrics
 from tests.support.comet_server import CometServer
-from tests.support.processes import ROOT, run_python, start_train
+from tests.support.forked import Forked
+from tests.support.processes import ROOT, run_forked, run_python, start_train
 from tests.support.writer import write
 
 
@@ -38,19 +38,13 @@ def server():
 
 
 def command(*arguments, cwd, **variables):
-    return run_python("-m", "experiment", *arguments, cwd=cwd, **variables)
+    return run_forked("-m", "experiment", *arguments, cwd=cwd, **variables)
 
 
 def start_upload(run, server, folder):
     """Start an upload that can be killed, or run beside others."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiment", "upload", run.key],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **server.environment()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **server.environment()}
+    return Forked(("-m", "experiment", "upload", run.key), folder, variables, stderr=subprocess.PIPE)
 
 
 def points(server, key):
@@ -87,9 +81,9 @@ def test_a_second_upload_sends_nothing(run, server, tmp_path):
 def test_what_the_server_refuses_is_listed_with_exit_code_1_and_sent_the_next_time_without_duplicates(
     server, tmp_path
 ):
-    write(tmp_path / "runs", "offline", 2, 0.0)  # a run with few assets: the SDK tries each several times
+    write(tmp_path / "runs", "offline", 2, 0.0)  # few assets; 400, as the SDK waits 20 s for a 500
     (run,) = (RunDirectory(path) for path in (tmp_path / "runs").iterdir())
-    server.fault, server.faulty = 500, ("asset/upload", "visualizations/upload")
+    server.fault, server.faulty = 400, ("asset/upload", "visualizations/upload")
     environment = server.environment() | {"COMET_HTTP_SESSION_RETRY_TOTAL": "0"}
     script = "import sys; from experiment import __main__ as m; from experiment.comet import upload"
     start = ("-c", f"{script}; upload.READ_BACK_SECONDS = 0; sys.exit(m.main(['upload', '{run.key}']))")
@@ -126,7 +120,7 @@ def test_an_upload_killed_at_random_moments_is_gone_on_with_and_sends_nothing_tw
 
 def test_uploads_at_the_same_time_send_nothing_twice(run, server, tmp_path):
     processes = [start_upload(run, server, tmp_path) for _ in range(3)]
-    ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
+    ended = [(process.communicate(timeout=120)[1].decode(), process.returncode) for process in processes]
     assert 0 in [code for _, code in ended]
     assert all("a process is working on it" in errors for errors, code in ended if code), ended
     sent = points(server, run.key)

@@ -16,6 +16,7 @@ from experiment.comet.settings import import_comet
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json
 from experiment.store.record import read_run
+from experiment.system.names import short
 
 FILE = "dataset.json"
 TYPE = "dataset"
@@ -37,7 +38,11 @@ def describe(dataset: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]]
         "image_shape": dataset["image_shape"],
         "class_counts": counts,
     }
-    return {"name": name, "alias": f"sha256-{dataset['fingerprint'][:12]}", "reference": reference} | metadata
+    return {
+        "name": name,
+        "alias": f"sha256-{short(dataset['fingerprint'])}",
+        "reference": reference,
+    } | metadata
 
 
 def send(directory: RunDirectory) -> str | None:

@@ -55,11 +55,7 @@ class Tracker:
         return self.experiment.url if self.mode == ONLINE else None
 
     def get_parameter(self, name: str) -> Any:
-        """Read a logged parameter back.
-
-        Raises:
-            Exception: the SDK's own: it was not logged.
-        """
+        """Read a logged parameter back; one that was not logged raises the SDK's own exception."""
         # By the SDK's rule for new experiments: one that is gone on with would ask the server, and get texts.
         return import_comet().CometExperiment.get_parameter(self.experiment, name)
 

@@ -153,22 +153,16 @@ def limit_threads(original: RunRecord, notify: Callable[[str], None]) -> None:
 def _data_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
     found = []
     if then["fingerprint"] != now["fingerprint"]:
-        part = (
-            "training part"
-            if then.get("test_fingerprint") == now["test_fingerprint"]
-            else "test part, at least"
-        )
+        is_test_same = then.get("test_fingerprint") == now["test_fingerprint"]
+        part = "training part" if is_test_same else "test part, at least"
         found.append(
             Difference(
                 f"data {now['name']}, {part} (SHA-256)", short(then["fingerprint"]), short(now["fingerprint"])
             )
         )
     elif then.get("split_fingerprint") != now["split_fingerprint"]:
-        found.append(
-            Difference(
-                "split (SHA-256)", short(str(then.get("split_fingerprint"))), short(now["split_fingerprint"])
-            )
-        )
+        before = short(str(then.get("split_fingerprint")))
+        found.append(Difference("split (SHA-256)", before, short(now["split_fingerprint"])))
     return found
 
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiment.run import lettering
+
 SAMPLES, MISTAKES = 60, 40
 GRID_COLUMNS, GRID_ROWS, LEAST_OF_A_CLASS = 10, 20, 5
-FONT_SIZE = 7  # points
-CAPTION_WIDTH = 65.0  # points that an image of a grid is wide
-FINE_DOTS_PER_INCH = 1200  # so that rounding to whole dots does not matter
-# Fonts that hold what DejaVu Sans, which matplotlib brings, lacks: Chinese, Japanese and Korean above all.
-_WIDE_FONTS = re.compile(
-    "CJK|Noto Sans|Source Han|WenQuanYi|Hei|Song|Ming|YaHei|PingFang|Gothic|Unifont|Droid"
-)
 DOTS_PER_INCH = 120
 
 
@@ -105,7 +99,7 @@ def log_samples(
     # A row that has fewer than others leaves its rest empty, so that the next class begins below it.
     places = [row * columns + column for row, found in enumerate(members) for column in range(len(found))]
     shown = np.concatenate(members)
-    names = _drawable(class_names)
+    names = lettering.drawable(class_names)
     captions = [names[label] for label in labels[shown]]
     title = "Samples of the training set"
     if len(class_names) > GRID_ROWS:
@@ -124,10 +118,12 @@ def log_mistakes(
     """Log a grid of the most confident mistakes; nothing where every prediction is right."""
     worst = confident_mistakes(labels, probabilities)
     predicted = probabilities.argmax(-1)
-    names = _drawable(class_names)
+    names = lettering.drawable(class_names)
     pairs = [(names[labels[index]], names[predicted[index]]) for index in worst]
-    families = _families("".join(names))
-    fit = all(_text_width(" → ".join(pair), families) <= CAPTION_WIDTH for pair in set(pairs))
+    families = lettering.families("".join(names))
+    fit = all(
+        lettering.text_width(" → ".join(pair), families) <= lettering.CAPTION_WIDTH for pair in set(pairs)
+    )
     arrow = " → " if fit else "\n→ "
     captions = [
         f"{arrow.join(pair)}\n{probabilities[index].max():.0%}"
@@ -199,7 +195,7 @@ def _log_grid(
     down = height + gap
     figure = _figure(columns, 0.4 + columns * down * rows / (columns * across))
     figure.suptitle(title, fontsize=11)
-    families = _families("".join(captions))
+    families = lettering.families("".join(captions))
     axes = figure.add_subplot()
     axes.axis("off")
     for number, image, caption in zip(places, images, captions, strict=True):
@@ -209,7 +205,7 @@ def _log_grid(
         middle, above = left + width / 2, top - 0.04 * width
         axes.text(
             *(middle, above, caption),
-            fontsize=FONT_SIZE,
+            fontsize=lettering.FONT_SIZE,
             fontfamily=families,
             ha="center",
             va="bottom",
@@ -217,51 +213,6 @@ def _log_grid(
         )
     axes.set(xlim=(0, columns * across), ylim=(rows * down, 0))  # each imshow set them to its own image
     _log_figure(experiment, path, figure)
-
-
-def _drawable(class_names: Sequence[str]) -> list[str]:
-    """Return class names as a figure can show them: cut to an image's width; without a font, a number."""
-    families = _families("".join(class_names))
-    return [
-        _cut(name, families) if _has_glyphs(families, name) else f"class {label}"
-        for label, name in enumerate(class_names)
-    ]
-
-
-def _cut(name: str, families: Sequence[str]) -> str:
-    shown, ending = name, ""
-    while _text_width(f"→ {shown}{ending}", families) > CAPTION_WIDTH:
-        shown, ending = shown[:-1], "…"
-    return f"{shown}{ending}"
-
-
-def _text_width(text: str, families: Sequence[str]) -> float:
-    """Return the width of a caption's line in points, by FreeType: matplotlib's text paths are far slower."""
-    from matplotlib import font_manager
-
-    font = font_manager.get_font([font_manager.findfont(family) for family in families])
-    font.set_size(FONT_SIZE, FINE_DOTS_PER_INCH)
-    font.set_text(text)
-    return font.get_width_height()[0] / 64 * 72 / FINE_DOTS_PER_INCH  # FreeType counts 64ths of a dot
-
-
-def _families(text: str) -> list[str]:
-    """Return the font families to draw a text with: matplotlib's own, and one more for what that lacks."""
-    from matplotlib import font_manager
-
-    families = ["DejaVu Sans"]
-    if _has_glyphs(families, text):
-        return families
-    others = {entry.name for entry in font_manager.fontManager.ttflist if _WIDE_FONTS.search(entry.name)}
-    return families + [name for name in sorted(others) if _has_glyphs([*families, name], text)][:1]
-
-
-def _has_glyphs(families: Sequence[str], text: str) -> bool:
-    from matplotlib import font_manager
-
-    paths = [font_manager.findfont(family) for family in families]
-    known = [font_manager.get_font(path).get_charmap() for path in paths]
-    return all(letter.isspace() or any(ord(letter) in charmap for charmap in known) for letter in text)
 
 
 def _figure(width: float, height: float) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from experiment.system.deadline import DeadlinePassed, within
 from experiment.system.names import short
 from experiment.system.parser import command_on
 from experiment.system.secrets import redact
+from experiment.system.threads import threads_tell
 
 # For Comet's server, from the last line of a run to the process's end: of a whole run, of an interrupted one.
 # The promise is 30 s after a run and 5 s after a signal; the rest goes to the archive and the exit.
@@ -99,7 +99,7 @@ def recorded(
         RunFailed: something inside raised.
     """
     secrets = (settings.api_key(),)
-    with directory.exclusive(), _threads_tell(console), _interruption_names(directory):
+    with directory.exclusive(), threads_tell(console.notice), _interruption_names(directory):
         tracker = _open(directory, where, mode, params, facts, console)
         system_log = SystemLog(directory, tracker, sample_every, console.notice)
         status, error = FINISHED, None
@@ -190,22 +190,6 @@ def _failure(directory: RunDirectory, params: Mapping[str, Any], problem: Except
     return (
         f"run {short(directory.key)} failed: {reason}; it is recorded all the same in {directory.path}; {on}"
     )
-
-
-@contextlib.contextmanager
-def _threads_tell(console: Console) -> Iterator[None]:
-    """Make a notice of what ends a thread, one of the SDK's on a full disk say, instead of a traceback."""
-    before = threading.excepthook
-
-    def tell(error: threading.ExceptHookArgs) -> None:
-        console.notice(f"a thread ended early: {error.exc_type.__name__}: {error.exc_value}")
-
-    # Process-wide, but only while a run lasts; the SDK's threads cannot be wrapped one by one.
-    threading.excepthook = tell
-    try:
-        yield
-    finally:
-        threading.excepthook = before
 
 
 def _close(

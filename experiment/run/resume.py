@@ -29,28 +29,7 @@ def check_resumable(
     name = short(directory.key)
     if directory.is_alive():
         raise UserError(f"run {name} is alive: a process is working on it")
-    if run["status"] == FINISHED and params.epochs <= stored["epochs"]:
-        raise UserError(
-            f"run {name} is finished; to train it further, give more than --epochs {stored['epochs']}"
-        )
-    if stored.get("fine-tune-epochs") and params.epochs != stored["epochs"]:
-        raise UserError(
-            f"epochs = {params.epochs}: run {name} is fine-tuned after {stored['epochs']} and keeps them"
-        )
-    if run["status"] == FINISHED and not any(directory.checkpoints.glob("*")):
-        raise UserError(
-            f"run {name} cannot be trained further: it has no checkpoint any more; "
-            f"train a new one: --epochs {params.epochs}"
-        )
-    if params.epochs < stored["epochs"]:
-        raise UserError(
-            f"epochs = {params.epochs}: a resumed run can have more epochs than {stored['epochs']}, not fewer"
-        )
-    if params.epochs != stored["epochs"] and params.schedule == "cosine":
-        raise UserError(
-            f"epochs = {params.epochs}: a resumed run with schedule cosine keeps its own, "
-            f"{stored['epochs']}, as its learning rate ends at 0 there"
-        )
+    _check_epochs(directory, params, run, stored)
     # A run made before a parameter was there had what is its default today.
     fields = Training.model_fields | Result.model_fields
     defaults = {parameter_name(name): field.default for name, field in fields.items()}
@@ -73,6 +52,35 @@ def check_resumable(
     differ = [part for part in ("code_fingerprint", "packages", "python") if facts[part] != run[part]]
     for part in [*differ, *(["the program's own code"] if own[0] != own[1] else [])]:
         notify(f"{part} differs from when run {name} began: results may differ from an unbroken run's")
+
+
+def _check_epochs(
+    directory: RunDirectory, params: Params, run: Mapping[str, Any], stored: Mapping[str, Any]
+) -> None:
+    """Refuse a number of epochs that does not go on from what the run had."""
+    name = short(directory.key)
+    if run["status"] == FINISHED and params.epochs <= stored["epochs"]:
+        raise UserError(
+            f"run {name} is finished; to train it further, give more than --epochs {stored['epochs']}"
+        )
+    if stored.get("fine-tune-epochs") and params.epochs != stored["epochs"]:
+        raise UserError(
+            f"epochs = {params.epochs}: run {name} is fine-tuned after {stored['epochs']} and keeps them"
+        )
+    if run["status"] == FINISHED and not any(directory.checkpoints.glob("*")):
+        raise UserError(
+            f"run {name} cannot be trained further: it has no checkpoint any more; "
+            f"train a new one: --epochs {params.epochs}"
+        )
+    if params.epochs < stored["epochs"]:
+        raise UserError(
+            f"epochs = {params.epochs}: a resumed run can have more epochs than {stored['epochs']}, not fewer"
+        )
+    if params.epochs != stored["epochs"] and params.schedule == "cosine":
+        raise UserError(
+            f"epochs = {params.epochs}: a resumed run with schedule cosine keeps its own, "
+            f"{stored['epochs']}, as its learning rate ends at 0 there"
+        )
 
 
 def destination_of(directory: RunDirectory, mode: str) -> tuple[str, session.Destination]:

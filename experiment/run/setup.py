@@ -120,38 +120,54 @@ def describe(
     check_top_k(params, len(split.class_names))
     if opened.inspection:
         console.say(split_text(opened.inspection, split))
-    secrets = (settings.api_key(),)
-    facts = provenance.describe_run(secrets, console.notice)
-    facts |= {"dataset": data_facts(split, opened.source)}
-    if params.model == "pretrained" and not build_model:
-        facts |= backbone_checks.check(values, split.train.images.shape[1:])
-    if own_code := find_own_code(build_model, secrets):
-        facts["own_code"] = own_code.facts(secrets)
-    if params.own:
-        facts["model"] = {"source": params.own.source}
-        # A sweep's trial that cannot be built is a failed trial, not bad input.
-        if not purpose.chose_parameters:
-            try_out(params.own, values, split.train, len(split.class_names))
+    own_code = find_own_code(build_model, (settings.api_key(),))
+    facts = _facts(opened, split, own_code, console)
+    facts |= _model_facts(params, values, split, build_model, purpose)
     if options.log_dataset:
         facts["dataset_artifact"] = dataset_artifact.describe(facts["dataset"], class_counts(split))
     if resume:
         check_resumable(resume, params, facts, console.notice)
     facts |= purpose.facts(values, facts, console.say)
     directory = resume or RunDirectory(options.runs / (purpose.key or session.new_key()))
-    model = (not params.own and own_code and own_code.builder) or params.model
     mode = session.resolve_mode(options.mode)
-    where = _destination(params, model, options, purpose, directory.key)
+    where = _destination(params, own_code, options, purpose, directory.key)
     # The last step: up to here anything may be refused, and nothing was written.
     directory.create()
     if resume:
         mode, where = destination_of(directory, mode)
     if REDACTED in " ".join([*facts["command"], where.name, *where.tags]):
         console.notice("the command line holds what looks like a secret; it is left out of all records")
-    optional = _optional(params, build_model)
     return Setup(
-        *(params, values, optional, facts, opened, split, mode, where, directory),
+        *(params, values, _optional(params, build_model), facts, opened, split, mode, where, directory),
         *(build_model, options, purpose, console, own_code),
     )
+
+
+def _facts(opened: Opened, split: Dataset, own_code: OwnCode | None, console: Console) -> dict[str, Any]:
+    """Return what a run is made of: code, packages, machine and data."""
+    secrets = (settings.api_key(),)
+    facts = provenance.describe_run(secrets, console.notice)
+    facts |= {"dataset": data_facts(split, opened.source)}
+    return facts | ({"own_code": own_code.facts(secrets)} if own_code else {})
+
+
+def _model_facts(
+    params: Params,
+    values: Mapping[str, Any],
+    split: Dataset,
+    build_model: ModelBuilder | None,
+    purpose: Purpose,
+) -> dict[str, Any]:
+    """Return where a model comes from that is not made here, checked: a backbone, a user's own."""
+    facts: dict[str, Any] = {}
+    if params.model == "pretrained" and not build_model:
+        facts |= backbone_checks.check(values, split.train.images.shape[1:])
+    if params.own:
+        facts["model"] = {"source": params.own.source}
+        # A sweep's trial that cannot be built is a failed trial, not bad input.
+        if not purpose.chose_parameters:
+            try_out(params.own, values, split.train, len(split.class_names))
+    return facts
 
 
 def _tell_of_validation(asked: Params, params: Params, opened: Opened, console: Console) -> None:
@@ -202,10 +218,11 @@ def _refuse_without_effect(params: Params, applying: Container[str], options: Op
 
 
 def _destination(
-    params: Params, model: str, options: Options, purpose: Purpose, key: str
+    params: Params, own_code: OwnCode | None, options: Options, purpose: Purpose, key: str
 ) -> session.Destination:
     """Name and tag the run, so that it can be told from others at a glance."""
-    model = model[-MODEL_CHARACTERS:]
+    builder = own_code.builder if own_code and not params.own else None
+    model = (builder or params.model)[-MODEL_CHARACTERS:]
     stock = f"{params.dataset} {model} {params.optimizer} {key[:6]}"
     name = options.name or purpose.label or stock
     tags = list(dict.fromkeys([params.dataset, model, *options.tags, *purpose.tags]))

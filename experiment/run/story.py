@@ -54,8 +54,7 @@ def train_and_evaluate(
     Args:
         params: the parameters of the run.
         build_model: makes the network, see ``models.ModelBuilder``; by default the one that ``model`` names.
-        dataset: arrays in Keras' layout (see ``data.check_arrays``), or a set that ``data.load_arrays`` read;
-            by default the one that the parameter ``dataset`` names.
+        dataset: arrays as ``data.check_arrays`` takes them, or a set; by default what ``dataset`` names.
         options: where the run lies, its name, its tracking.
         resume: a run to go on with from its last checkpoint, under its own key and parameters.
         purpose: whom the run is made for, if not for itself: a sweep, or the repetition of another run.
@@ -67,10 +66,7 @@ def train_and_evaluate(
     process_clock.begin()
     options, purpose = options or Options(), purpose or OwnSake()
     console = Console(options.quiet, (api_key(),), options.on_notice)
-    params = with_own_declared(params)
-    if params.own and build_model:
-        raise UserError(f"model = '{params.model}' and build_model=…: give one of them")
-    build_model = build_model or (params.own.build if params.own else None)
+    params, build_model = _with_own_model(params, build_model)
     check_early(params, options)
     with console.address_first():
         opened = open_data(params, dataset, console)
@@ -87,9 +83,16 @@ def train_and_evaluate(
         fitted = fitting.fit(setup, parameters, split, model, start)
         evaluated = _evaluate(setup, parameters, split, model, fitted)
         results = _conclude(setup, parameters, split, model, fitted, evaluated)
-    # Only now is the archive built and the process's time nearly over.
     write_json(directory.results_file, results | {"process_s": process_clock.process_seconds()})
     return read_record(directory.path)
+
+
+def _with_own_model(params: Params, build_model: ModelBuilder | None) -> tuple[Params, ModelBuilder | None]:
+    """Return the parameters with those that a user's model declares, and what builds it."""
+    params = with_own_declared(params)
+    if params.own and build_model:
+        raise UserError(f"model = '{params.model}' and build_model=…: give one of them")
+    return params, build_model or (params.own.build if params.own else None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,14 +93,7 @@ def fit(
                 epochs=epochs or get_parameter("epochs"),
                 initial_epoch=initial_epoch,
                 validation_data=feed.validation,
-                callbacks=[
-                    *callbacks,
-                    _RandomLayersByEpoch(get_parameter("seed")),
-                    # First, as normalisation's statistics are those of the weights that are validated.
-                    *([AveragedWeights()] if is_averaged(model) else []),
-                    PopulationStatistics(dataset.train, get_parameter("batch-size"), get_parameter("seed")),
-                    *feed.callbacks,
-                ],
+                callbacks=[*callbacks, *_own_callbacks(model, dataset, get_parameter), *feed.callbacks],
                 class_weight=feed.class_weight,
                 shuffle=False,  # the orders do that
                 verbose=0,  # the run's own console shows epochs
@@ -108,6 +101,18 @@ def fit(
     finally:
         release(model)
     return Training(history, feed.compiled, feed.notice)
+
+
+def _own_callbacks(
+    model: keras.Model, dataset: Dataset, get_parameter: GetParameter
+) -> list[keras.callbacks.Callback]:
+    seed = get_parameter("seed")
+    return [
+        _RandomLayersByEpoch(seed),
+        # First, as normalisation's statistics are those of the weights that are validated.
+        *([AveragedWeights()] if is_averaged(model) else []),
+        PopulationStatistics(dataset.train, get_parameter("batch-size"), seed),
+    ]
 
 
 def evaluate(model: keras.Model, examples: Examples, classes: int) -> Evaluation:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiment.run import figures
+from experiment.run import figures, lettering
 
 NAMES = ("猫", "狗", "cat")
 
@@ -24,8 +24,8 @@ class Recorder:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_names_that_no_font_has_become_numbers_without_a_warning(tmp_path, monkeypatch, channels):
-    monkeypatch.setattr(figures, "_families", lambda _: ["DejaVu Sans"])
-    assert figures._drawable(NAMES) == ["class 0", "class 1", "cat"]
+    monkeypatch.setattr(lettering, "families", lambda _: ["DejaVu Sans"])
+    assert lettering.drawable(NAMES) == ["class 0", "class 1", "cat"]
     images, labels = np.zeros((6, 8, 8, channels), np.uint8), np.arange(6) % 3
     experiment = Recorder()
     figures.log_samples(experiment, tmp_path / "samples.png", images, labels, NAMES)
@@ -35,19 +35,19 @@ def test_names_that_no_font_has_become_numbers_without_a_warning(tmp_path, monke
 
 
 def test_names_that_a_font_has_are_drawn_as_they_are():
-    assert figures._drawable(("café", "Ankle boot", "T-shirt/top", "Привет")) == [
+    assert lettering.drawable(("café", "Ankle boot", "T-shirt/top", "Привет")) == [
         *("café", "Ankle boot", "T-shirt/top", "Привет")
     ]
 
 
 def test_another_installed_font_is_taken_for_what_the_usual_one_lacks(monkeypatch):
-    monkeypatch.setattr(figures, "_has_glyphs", lambda families, _: "Noto Sans CJK" in families)
-    monkeypatch.setattr(figures, "_WIDE_FONTS", figures.re.compile("DejaVu Sans Mono|Noto Sans CJK"))
+    monkeypatch.setattr(lettering, "has_glyphs", lambda families, _: "Noto Sans CJK" in families)
+    monkeypatch.setattr(lettering, "_WIDE_FONTS", lettering.re.compile("DejaVu Sans Mono|Noto Sans CJK"))
     from matplotlib import font_manager
 
     entry = font_manager.FontEntry(name="Noto Sans CJK")
     monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist, entry])
-    assert figures._families("猫") == ["DejaVu Sans", "Noto Sans CJK"]
+    assert lettering.families("猫") == ["DejaVu Sans", "Noto Sans CJK"]
 
 
 @pytest.mark.parametrize(

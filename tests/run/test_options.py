@@ -24,6 +24,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"system_metrics_every": 0.5}, "system_metrics_every = 0.5: should be 0, or 1 to 3600 seconds"),
     ({"callbacks": print}, "callbacks = <built-in function print>: should be a list of Keras callbacks"),
     ({"on_notice": "print"}, "on_notice = 'print': should be a function of a text, or None"),
+    ({"notify": "no"}, "notify = 'no': should be True or False"),
+    ({"log_dataset": 1}, "log_dataset = 1: should be True or False"),
     ({"typed": "epochs"}, "typed = 'epochs': should be a list of texts"),
 ]
 

@@ -17,7 +17,6 @@ import sklearn.model_selection  # noqa: F401
 import experiment.comet.runs
 import experiment.comet.upload
 import experiment.commands.compare
-import experiment.commands.list_show
 import experiment.commands.models
 import experiment.commands.train
 import experiment.rerun.repetition

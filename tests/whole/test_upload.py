@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from experiment.comet import upload
 from experiment.store import archive_format
 from experiment.store import archive_writer as archives
 from experiment.store.directory import RunDirectory
@@ -19,7 +20,7 @@ from experiment.store.files import read_json
 from experiment.store.journal import MetricsJournal, Point, read_metrics
 from tests.support.comet_server import CometServer
 from tests.support.forked import Forked
-from tests.support.processes import ROOT, run_forked, run_python, start_train
+from tests.support.processes import ROOT, command_here, run_forked, run_python, start_train
 from tests.support.writer import write
 
 
@@ -78,20 +79,24 @@ def test_a_second_upload_sends_nothing(run, server, tmp_path):
     assert len(server.runs[run.key].assets) == assets
 
 
+# The SDK's sender tries a file four times and waits 19 s in between.
+IMPATIENT = "import time\nsleep = time.sleep\ntime.sleep = lambda seconds: sleep(min(seconds, 0.1))\n"
+
+
 def test_what_the_server_refuses_is_listed_with_exit_code_1_and_sent_the_next_time_without_duplicates(
-    server, tmp_path
+    server, tmp_path, monkeypatch
 ):
-    write(tmp_path / "runs", "offline", 2, 0.0)  # few assets; 400, as the SDK waits 20 s for a 500
+    write(tmp_path / "runs", "offline", 2, 0.0)
     (run,) = (RunDirectory(path) for path in (tmp_path / "runs").iterdir())
-    server.fault, server.faulty = 400, ("asset/upload", "visualizations/upload")
-    environment = server.environment() | {"COMET_HTTP_SESSION_RETRY_TOTAL": "0"}
-    script = "import sys; from experiment import __main__ as m; from experiment.comet import upload"
-    start = ("-c", f"{script}; upload.READ_BACK_SECONDS = 0; sys.exit(m.main(['upload', '{run.key}']))")
-    done = run_python(*start, cwd=tmp_path, **environment)
+    (tmp_path / "sitecustomize.py").write_text(IMPATIENT)
+    monkeypatch.setattr(upload, "READ_BACK_SECONDS", 0)
+    server.fault, server.faulty = 500, ("asset/upload", "visualizations/upload")
+    environment = server.environment() | {"COMET_HTTP_SESSION_RETRY_TOTAL": "0", "PYTHONPATH": str(tmp_path)}
+    done = command_here("upload", run.key, cwd=tmp_path, **environment)
     assert done.returncode == 1, done.stderr + done.stdout
     assert "not verified" in done.stdout
     server.fault = None
-    done = run_python(*start, cwd=tmp_path, **environment)
+    done = command_here("upload", run.key, cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stderr + done.stdout
     sent = points(server, run.key)
     assert len(sent) == len(set(sent))

@@ -113,13 +113,7 @@ def describe(
     _tell_of_validation(asked, params, opened, console)
     values = _applicable(params, opened)
     _check_effects(params, values, opened, options, console, tell=not (resume or purpose.chose_parameters))
-    for notice in opened.arrays.notices:
-        console.notice(notice)
-    split = opened.split(values.__getitem__)
-    check_warmup(values.__getitem__, len(split.train))
-    check_top_k(params, len(split.class_names))
-    if opened.inspection:
-        console.say(split_text(opened.inspection, split))
+    split = _split(params, values, opened, console)
     own_code = find_own_code(build_model, (settings.api_key(),))
     facts = _facts(opened, split, own_code, console)
     facts |= _model_facts(params, values, split, build_model, purpose)
@@ -141,6 +135,18 @@ def describe(
         *(params, values, _optional(params, build_model), facts, opened, split, mode, where, directory),
         *(build_model, options, purpose, console, own_code),
     )
+
+
+def _split(params: Params, values: Mapping[str, Any], opened: Opened, console: Console) -> Dataset:
+    """Split the data, refuse what does not go with its sizes, and say what is odd about it."""
+    for notice in opened.arrays.notices:
+        console.notice(notice)
+    split = opened.split(values.__getitem__)
+    check_warmup(values.__getitem__, len(split.train))
+    check_top_k(params, len(split.class_names))
+    if opened.inspection:
+        console.say(split_text(opened.inspection, split))
+    return split
 
 
 def _facts(opened: Opened, split: Dataset, own_code: OwnCode | None, console: Console) -> dict[str, Any]:

@@ -63,14 +63,18 @@ class RunRecord:
         return self.key if self.kind == COMET else os.path.abspath(self.source)
 
 
+# The default of what a file may lack: schemas check what is there, and to make what is not takes time.
+_ABSENT: Any = None
+
+
 class _Dataset(Schema):
     name: str = ""
     source: str = ""
     fingerprint: str = ""
     split_fingerprint: str = ""
     test_fingerprint: str = ""
-    classes: list[str] = []
-    image_shape: list[int] = []
+    classes: list[str] = _ABSENT
+    image_shape: list[int] = _ABSENT
 
 
 class _Git(Schema):
@@ -81,8 +85,8 @@ class _Git(Schema):
 class _OwnCode(Schema):
     builder: str | None = None
     fingerprint: str = ""
-    files: dict[str, str] = {}
-    git: _Git = _Git()
+    files: dict[str, str] = _ABSENT
+    git: _Git = _ABSENT
 
 
 class _Process(Schema):
@@ -111,8 +115,8 @@ class _Run(Schema):
     name: str
     status: Literal["running", "finished", "failed", "interrupted"]
     mode: Literal["online", "offline", "disabled"]
-    tags: list[str] = []
-    removed_tags: list[str] = []
+    tags: list[str] = _ABSENT
+    removed_tags: list[str] = _ABSENT
     note: str | None = None
     labelled: Seconds = 0.0
     workspace: str | None = None
@@ -121,20 +125,20 @@ class _Run(Schema):
     started: Seconds = 0.0
     ended: Seconds | None = None
     error: str | None = None
-    command: list[str] = []
+    command: list[str] = _ABSENT
     code_fingerprint: str | None = None
     python: str = ""
-    packages: dict[str, str] = {}
-    machine: dict[str, Any] = {}
-    usage: dict[str, Number] = {}
+    packages: dict[str, str] = _ABSENT
+    machine: dict[str, Any] = _ABSENT
+    usage: dict[str, Number] = _ABSENT
     threads: int | None = None
-    dataset: _Dataset = _Dataset()
-    git: _Git = _Git()
-    own_code: _OwnCode = _OwnCode()
-    process: _Process = _Process()
-    sweep: _Sweep = _Sweep()
-    rerun: _Rerun = _Rerun()
-    model: _Model = _Model()
+    dataset: _Dataset = _ABSENT
+    git: _Git = _ABSENT
+    own_code: _OwnCode = _ABSENT
+    process: _Process = _ABSENT
+    sweep: _Sweep = _ABSENT
+    rerun: _Rerun = _ABSENT
+    model: _Model = _ABSENT
     deaths: int = 0
 
 
@@ -144,8 +148,8 @@ class _Params(RootModel[dict[str, Scalar]]):
 
 class _Results(Schema):
     epochs: int = 0
-    last: dict[str, Number] = {}
-    best: dict[str, Number] = {}
+    last: dict[str, Number] = _ABSENT
+    best: dict[str, Number] = _ABSENT
     test_loss: Number = 0.0
     test_accuracy: Number = 0.0
     test_ece: Number = 0.0
@@ -155,7 +159,7 @@ class _Results(Schema):
     epoch_s: Number = 0.0
     fit_s: Number = 0.0
     process_s: Annotated[float, Field(allow_inf_nan=False)] = 0.0
-    rerun: dict[str, Any] = {}
+    rerun: dict[str, Any] = _ABSENT
 
 
 def read_run(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +30,7 @@ class Column:
     right: bool = False
     shortest: int | None = None
 
-    @property
+    @functools.cached_property
     def width(self) -> int:
         """The places that its longest cell takes."""
         return max(map(width_of, (self.title, *self.cells)))

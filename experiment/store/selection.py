@@ -127,7 +127,7 @@ def _condition(condition: where.Condition, text: str, columns: Columns, rows: Se
         where.refuse(text, condition.place, reason)
     of, value = column.of, condition.value
     if not condition.operator:
-        return lambda row: of(row) not in (None, False)
+        return lambda row: (found := of(row)) is not None and found is not False  # 0 is a value
     if condition.operator in ("~", "!~"):
         part = value.lower()
         return _negated(condition, lambda found: any(part in word.lower() for word in _texts(found)), of)

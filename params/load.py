@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Container, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from params.words import allowed, did_you_mean, refusal
 
 NAMES = tuple(parameter_name(field) for field in Params.model_fields)
 FOLDER = Path(__file__).parent
+EXTRA_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 def load_params(
@@ -49,6 +51,24 @@ def check_params(values: Mapping[str, Any], spec: type[Params] = Params) -> Para
         if name not in names_of(spec):
             raise UserError(unknown_name(name, "parameter", names_of(spec)))
     return spec(**values)
+
+
+def check_extra(extra: Mapping[str, Any], params: Params, has_builder: bool) -> dict[str, Any]:
+    """Return parameters that a program declares by giving them, beside those that every run has.
+
+    Raises:
+        UserError: a name is taken or none, a value is no number, text or truth value, or nothing reads them.
+    """
+    if extra and not has_builder:
+        raise UserError(f"extra = {dict(extra)!r}: give build_model too: stock networks read none of them")
+    for name, value in extra.items():
+        if not isinstance(name, str) or not EXTRA_NAME.fullmatch(name):
+            raise UserError(f"extra: {name!r} should be a name in small letters, digits and hyphens")
+        if name in names_of(type(params)):
+            raise UserError(f"extra: there is a parameter {name} already: set it in Params, or rename yours")
+        if not isinstance(value, (str, bool, int, float)):
+            raise UserError(f"extra: {refusal(name, value, 'should be a number, a text, True or False')}")
+    return dict(extra)
 
 
 def names_of(spec: type[Params]) -> tuple[str, ...]:

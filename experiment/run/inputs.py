@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy as np
 from experiment.comet import settings
 from experiment.comet.tracker import Tracker
 from experiment.data import image_report, pictures
-from experiment.data.arrays import Arrays, StoredImages, check_arrays
+from experiment.data.arrays import Arrays, StoredImages
 from experiment.data.image import FULL_DEPTH
 from experiment.data.image_set import Inspection, load_images
 from experiment.data.named_sets import load_arrays
+from experiment.data.program_sets import read_program_set
 from experiment.data.splits import FOLD, Dataset, check_repeats, default_validation, split_arrays
+from experiment.errors import UserError
 from experiment.run import figures, provenance
 from experiment.run.own_code import PATCH as OWN_PATCH
 from experiment.run.own_code import OwnCode
@@ -71,16 +73,24 @@ class Opened:
         return dataclasses.replace(self, arrays=arrays).split(get_parameter)
 
 
-def open_data(params: Params, dataset: Mapping[str, np.ndarray] | Arrays | None, console: Console) -> Opened:
+def open_data(
+    params: Params,
+    dataset: Any,
+    console: Console,
+    class_names: Sequence[str] = (),
+    memory_gb: float | None = None,
+) -> Opened:
     """Open a set: arrays that a program gives, or what the parameter ``dataset`` names.
 
     Raises:
         UserError: it cannot be read, or is not fit to train on.
     """
-    if isinstance(dataset, Arrays):
-        return Opened(params.dataset, dataset)
     if dataset is not None:
-        return Opened(params.dataset, check_arrays("arrays", dataset))
+        return Opened(params.dataset, read_program_set(dataset, class_names, machine.budget(memory_gb)))
+    if class_names:
+        raise UserError(
+            "class_names: give them with dataset; a named set, a file and pictures have their own"
+        )
     if not pictures.is_pictures(params.dataset):
         return Opened(params.dataset, load_arrays(params.dataset))
     values = params.model_dump(by_alias=True)

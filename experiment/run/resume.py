@@ -18,7 +18,11 @@ from params.spec import Params
 
 
 def check_resumable(
-    directory: RunDirectory, params: Params, facts: Mapping[str, Any], notify: Callable[[str], None]
+    directory: RunDirectory,
+    params: Params,
+    facts: Mapping[str, Any],
+    notify: Callable[[str], None],
+    extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse to go on with a run that would become another one; say what else is different today.
 
@@ -33,7 +37,7 @@ def check_resumable(
     # A run made before a parameter was there had what is its default today.
     fields = Training.model_fields | Result.model_fields
     defaults = {parameter_name(name): field.default for name, field in fields.items()}
-    for parameter, value in params.applicable().items():
+    for parameter, value in (params.applicable() | dict(extra or {})).items():
         own = stored.get(parameter, defaults.get(parameter, value))
         if parameter != "epochs" and own != value:
             raise UserError(f"{parameter} = {value!r}: a resumed run keeps its own, {own!r}")

@@ -27,7 +27,7 @@ from params.checks import check_top_k, check_warmup
 from params.conditions import PICTURES
 from params.groups import parameter_name
 from params.groups.network import Network
-from params.load import without_effect
+from params.load import check_extra, without_effect
 from params.spec import Params
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def describe(
     purpose: Purpose,
     resume: RunDirectory | None,
     console: Console,
+    extra: Mapping[str, Any] | None = None,
 ) -> Setup:
     """Settle parameters, data, name and place of a run, and make its directory.
 
@@ -111,7 +112,7 @@ def describe(
     """
     asked, params = params, resolve(params, opened.arrays)
     _tell_of_validation(asked, params, opened, console)
-    values = _applicable(params, opened)
+    values = _applicable(params, opened) | check_extra(extra or {}, params, build_model is not None)
     _check_effects(params, values, opened, options, console, tell=not (resume or purpose.chose_parameters))
     split = _split(params, values, opened, console)
     own_code = find_own_code(build_model, (settings.api_key(),))
@@ -120,7 +121,7 @@ def describe(
     if options.log_dataset:
         facts["dataset_artifact"] = dataset_artifact.describe(facts["dataset"], class_counts(split))
     if resume:
-        check_resumable(resume, params, facts, console.notice)
+        check_resumable(resume, params, facts, console.notice, extra)
     facts |= purpose.facts(values, facts, console.say)
     directory = resume or RunDirectory(options.runs / (purpose.key or session.new_key()))
     mode = session.resolve_mode(options.mode)

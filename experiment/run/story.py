@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from experiment.comet.logged_parameters import LoggedParameters
 from experiment.comet.settings import api_key
-from experiment.data.arrays import Arrays
 from experiment.data.splits import Dataset
 from experiment.errors import UserError
 from experiment.run import fitting
@@ -44,7 +41,9 @@ def train_and_evaluate(
     params: Params,
     *,
     build_model: ModelBuilder | None = None,
-    dataset: Mapping[str, np.ndarray] | Arrays | None = None,
+    dataset: Any = None,
+    class_names: Sequence[str] = (),
+    extra: Mapping[str, Any] | None = None,
     options: Options | None = None,
     resume: RunDirectory | None = None,
     purpose: Purpose | None = None,
@@ -54,7 +53,10 @@ def train_and_evaluate(
     Args:
         params: the parameters of the run.
         build_model: makes the network, see ``models.ModelBuilder``; by default the one that ``model`` names.
-        dataset: arrays as ``data.check_arrays`` takes them, or a set; by default what ``dataset`` names.
+        dataset: arrays by name, ``(x, y), (x, y)``, two batched ``tf.data.Dataset`` (see
+            ``data.program_sets``), or a set that ``load_arrays`` read; by default what ``dataset`` names.
+        class_names: a name for each label of such a set.
+        extra: parameters of ``build_model``'s own, by their names: logged, and found by ``get_parameter``.
         options: where the run lies, its name, its tracking.
         resume: a run to go on with from its last checkpoint, under its own key and parameters.
         purpose: whom the run is made for, if not for itself: a sweep, or the repetition of another run.
@@ -69,8 +71,8 @@ def train_and_evaluate(
     params, build_model = _with_own_model(params, build_model)
     check_early(params, options)
     with console.address_first():
-        opened = open_data(params, dataset, console)
-        setup = describe(params, opened, build_model, options, purpose, resume, console)
+        opened = open_data(params, dataset, console, class_names, options.memory_gb)
+        setup = describe(params, opened, build_model, options, purpose, resume, console, extra)
     directory, where = setup.directory, setup.destination
     every, alert = options.system_metrics_every, options.notify
     frame = recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every, alert)

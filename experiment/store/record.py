@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, RootModel
 
@@ -17,13 +17,16 @@ from experiment.store.files import DamagedFile, Number, Scalar, Schema, Seconds,
 from experiment.store.journal import Point
 from experiment.store.predictions import Predictions
 
+if TYPE_CHECKING:
+    import pandas as pd  # half a second that commands do not need
+
 STATUSES = RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 DIRECTORY, ARCHIVE, COMET = "run directory", "archive", "Comet"
 # Comet's rule for experiment keys.
 KEY = re.compile(r"[A-Za-z0-9]{32,50}")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class RunRecord:
     """All that is known of a run; a run directory, an offline archive and Comet's API each yield one.
 
@@ -56,6 +59,39 @@ class RunRecord:
     code: Callable[[], Mapping[str, str]] = dict
     patch: Callable[[], str] = str
     file: Callable[[str], bytes | None] = lambda name: None  # noqa: ARG005
+
+    def __repr__(self) -> str:
+        """Return the run in a few lines; the dataclass' own would be all of ``run.json``."""
+        accuracy, loss = (self.results.get(f"test_{name}") for name in ("accuracy", "loss"))
+        lines = [f"run {self.key[:12]}  {self.name}  {self.status}, {self.mode}", f"  {self.source}"]
+        if isinstance(accuracy, float) and isinstance(loss, float):
+            epochs = self.results.get("epochs")
+            lines.insert(1, f"  test accuracy {accuracy:.4f}, loss {loss:.4f}, after {epochs} epochs")
+        return "\n".join(lines)
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Each metric that has one value an epoch, as Keras' History has it: ``val_loss`` and so on."""
+        found: dict[str, dict[int, float]] = {}
+        for point in self.points():
+            if point.epoch > 0 and not point.name.startswith("batch_"):
+                found.setdefault(point.name, {})[point.epoch] = point.value
+        epochs = max(map(len, found.values()), default=0)
+        return {name: list(values.values()) for name, values in found.items() if len(values) == epochs}
+
+    @property
+    def figures(self) -> dict[str, Path]:
+        """The PNG files of a run directory by their names: ``curves``, ``mistakes`` and so on."""
+        folder = Path(self.source) / "figures"
+        return {path.stem: path for path in sorted(folder.glob("*.png"))} if self.kind == DIRECTORY else {}
+
+    def frame(self) -> pd.DataFrame:
+        """Return all logged points as a DataFrame: name, value, step, epoch, and time in UTC."""
+        import pandas as pd
+
+        rows = [dataclasses.asdict(point) for point in self.points()]
+        found = pd.DataFrame(rows, columns=["name", "value", "step", "epoch", "time"])
+        return found.assign(time=pd.to_datetime(found["time"], unit="s", utc=True))
 
     @property
     def place(self) -> str:

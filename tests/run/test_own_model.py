@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,12 @@ from experiment.errors import UserError
 from experiment.rerun import differences
 from experiment.run import Options, train_and_evaluate
 from experiment.run.own_model import spec_of
+from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record
 from experiment.sweep.file import read_sweep
 from experiment.sweep.plan import Plan
 from experiment.sweep.points import points
-from params.load import check_params, load_params, names_of
+from params.load import check_extra, check_params, load_params, names_of
 from params.spec import Params
 
 HELPER = "UNITS = 4\n"
@@ -197,3 +199,53 @@ def test_a_program_may_name_the_file_too(net, digits, tmp_path):
     assert record.params["width"] == 4
     with pytest.raises(UserError, match="and build_model=…: give one of them"):
         train_and_evaluate(params, build_model=print, dataset=digits, options=options)
+
+
+def build_wide(get_parameter, image_shape, classes):
+    import keras
+
+    layers = [keras.layers.Flatten(), keras.layers.Dense(get_parameter("wide"), "relu")]
+    return keras.Sequential([keras.Input(image_shape), *layers, keras.layers.Dense(classes)])
+
+
+@pytest.mark.slow
+def test_a_programs_extra_parameters_are_logged_and_its_record_is_for_notebooks(digits, tmp_path):
+    named: dict[str, Any] = {
+        "build_model": build_wide,
+        "class_names": [f"digit {label}" for label in range(10)],
+        "dataset": ((digits["x_train"] / 255, digits["y_train"]), (digits["x_test"], digits["y_test"])),
+    }
+    told: list[str] = []
+    options = Options(mode="disabled", runs=tmp_path / "runs", quiet=True, on_notice=told.append)
+    params = Params(epochs=2, compile="off")
+    record = train_and_evaluate(params, extra={"wide": 6, "unread": 1}, options=options, **named)
+    assert record.params["wide"] == 6
+    assert record.run["dataset"]["classes"][3] == "digit 3"
+    assert "x_train: its floats in 0–1 were made bytes, 0–255" in told
+    assert any("never read" in notice and "unread" in notice for notice in told)
+    assert len(repr(record).splitlines()) == 3
+    assert f"test accuracy {record.results['test_accuracy']:.4f}" in repr(record)
+    assert len(record.history["val_loss"]) == 2
+    assert record.history["val_loss"][-1] == record.results["last"]["val_loss"]
+    assert record.figures["curves"].is_file()
+    points = record.frame()
+    assert points.query("name == 'val_loss'").value.tolist() == record.history["val_loss"]
+    directory = RunDirectory(Path(record.source))
+    more = Params(epochs=3, compile="off")
+    with pytest.raises(UserError, match="wide = 7: a resumed run keeps its own, 6"):
+        train_and_evaluate(more, extra={"wide": 7, "unread": 1}, options=options, resume=directory, **named)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"epochs": 1}, "there is a parameter epochs already"),
+        ({"Wide": 1}, "'Wide' should be a name in small letters"),
+        ({"wide": [1]}, r"wide = \[1\]: should be a number, a text, True or False"),
+    ],
+)
+def test_extra_parameters_that_can_be_none_are_one_sentence(extra, message):
+    with pytest.raises(UserError, match=message):
+        check_extra(extra, Params(), has_builder=True)
+    with pytest.raises(UserError, match="give build_model too: stock networks read none of them"):
+        check_extra(extra, Params(), has_builder=False)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiment.data.named_sets import DATASETS
 from experiment.errors import UserError
-from experiment.run import provenance
-from experiment.run.own_code import PREFIX
+from experiment.rerun import code_changes
+from experiment.run.setup import MODEL_PARAMETERS
 from experiment.store.record import COMET, FINISHED, RunRecord
 from experiment.system import machine
-from experiment.system.names import short, some
+from experiment.system.names import short
 from params.load import check_params, load_params, names_of
 from params.spec import Params
 
@@ -76,7 +75,7 @@ def announce(
     say(f"rerun of {short(original.key)} ({original.name}), read from its {original.kind}")
     for each in found:
         say(f"  {each.what}: {each.then} → {each.now}")
-    notes = [*_code_note(original, facts), *_threads_note(original), _meaning(found)]
+    notes = [*code_changes.notes(original, facts), *_threads_note(original), _meaning(found)]
     if original.status != FINISHED:
         notes.append(f"the original is {original.status}: it is compared as far as it came")
     for note in notes:
@@ -94,10 +93,13 @@ def differences(original: RunRecord, values: Mapping[str, Any], facts: Mapping[s
     """Return what is not as it was: parameters, data, code, packages, machine."""
     then = original.run
     stored = _as_texts(original.params)
+    # Which of the stock models' parameters a program's own model reads is not known before it is built.
+    own = bool(facts.get("own_code", {}).get("builder"))
+    unread = [name for name in MODEL_PARAMETERS if own and name not in stored]
     found = [
         Difference(f"parameter {name}", stored.get(name), value)
         for name, value in _as_texts(values).items()
-        if name != "dataset" and stored.get(name) != value
+        if name not in ("dataset", *unread) and stored.get(name) != value
     ]
     found += [
         Difference(f"parameter {name}", value, None) for name, value in stored.items() if name not in values
@@ -106,12 +108,7 @@ def differences(original: RunRecord, values: Mapping[str, Any], facts: Mapping[s
     weights = [short(each.get("backbone", {}).get("sha256", "")) for each in (then, facts)]
     if weights[0] != weights[1]:
         found.append(Difference("data of the backbone's weights (SHA-256)", *weights))
-    if then["code_fingerprint"] != facts["code_fingerprint"]:
-        changed = _changed_files(_of_project(original.code()), _today())
-        found.append(Difference(f"code {changed}".strip(), _version(then), _version(facts)))
-    elif _version(then) != _version(facts):
-        found.append(Difference("commit, but not the code", _version(then), _version(facts)))
-    found += _own_differences(original, facts)
+    found += [Difference(*each) for each in code_changes.changes(original, facts)]
     if then.get("python") != facts["python"]:
         found.append(Difference("python", then.get("python"), facts["python"]))
     found += _part_differences("package", then.get("packages", {}), facts["packages"], facts["packages"])
@@ -164,65 +161,6 @@ def _data_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[D
         before = short(str(then.get("split_fingerprint")))
         found.append(Difference("split (SHA-256)", before, short(now["split_fingerprint"])))
     return found
-
-
-def _own_differences(original: RunRecord, facts: Mapping[str, Any]) -> list[Difference]:
-    """Return how the code differs that a program had beside this project's."""
-    then, now = original.run.get("own_code", {}), facts.get("own_code", {})
-    found = []
-    if then.get("builder") != now.get("builder"):
-        found.append(Difference("code that builds the model", then.get("builder"), now.get("builder")))
-    if then.get("fingerprint") != now.get("fingerprint"):
-        kept = {name: text for name, text in original.code().items() if name.startswith(PREFIX)}
-        changed = _changed_files(then.get("files") or kept, now.get("files", {}))
-        found.append(Difference(f"code of the program {changed}".strip(), _version(then), _version(now)))
-    return found
-
-
-def _of_project(code: Mapping[str, str]) -> dict[str, str]:
-    return {name: digest for name, digest in code.items() if not name.startswith(PREFIX)}
-
-
-def _today() -> dict[str, str]:
-    """Return SHA-256 of each file of this project's code."""
-    root = provenance.ROOT
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in provenance.code_files()
-        if path.suffix == ".py"
-    }
-
-
-def _changed_files(code: Mapping[str, str], today: Mapping[str, str]) -> str:
-    """Return which files of code are not what they were; '' where that is not known."""
-    names = [name for name in sorted({*code, *today}) if code.get(name) != today.get(name)] if code else []
-    return some(names, 5, "files")
-
-
-def _version(facts: Mapping[str, Any]) -> str:
-    git = facts.get("git") or {}
-    if "commit" not in git:
-        return "not in git"
-    return f"commit {short(git['commit'])}" + (" with uncommitted changes" if git.get("dirty") else "")
-
-
-def _code_note(original: RunRecord, facts: Mapping[str, Any]) -> list[str]:
-    """Say whether other code than today's can be had again; nothing where it is today's."""
-    if original.run["code_fingerprint"] == facts["code_fingerprint"]:
-        return []
-    git = original.run.get("git") or {}
-    if "commit" not in git:
-        return ["the original's code is in no commit; today's trains"]
-    if git.get("dirty") and not original.patch():
-        return ["the original's uncommitted changes were not kept; today's code trains"]
-    try:
-        again = provenance.restored_fingerprint(git["commit"], original.patch())
-    except UserError as error:
-        return [f"the original's code cannot be had again: {error}; today's trains"]
-    if again != original.run["code_fingerprint"]:
-        return [f"commit {short(git['commit'])} is not all of the original's code; today's trains"]
-    patch = " and git.patch from its archive" if original.patch() else ""
-    return [f"today's code trains; commit {short(git['commit'])}{patch} would give the original's exactly"]
 
 
 def _threads_note(original: RunRecord) -> list[str]:

@@ -161,6 +161,8 @@ def test_a_run_of_ones_own_model_is_called_by_it_and_its_record_holds_its_code(n
         assert [
             each.what for each in differences(original, record.params, record.run) if "code" in each.what
         ] == []
+        values = {**record.params, "dropout": 0.25}
+        assert not [each for each in differences(original, values, record.run) if "dropout" in each.what]
         changed = {**own, "fingerprint": "f", "files": {**own["files"], "own/ownnet/sizes.py": "0"}}
         (difference,) = (
             each

@@ -144,11 +144,10 @@ def _evaluate(
     setup: Setup, parameters: LoggedParameters, split: Dataset, model: keras.Model, fitted: fitting.Fitted
 ) -> Evaluated:
     """Save the model, and evaluate it as it was saved: that is the run's result."""
-    from experiment.training import callbacks, checkpoints, models, trainer
+    from experiment.training import augmentation, callbacks, checkpoints, trainer
 
-    saved = checkpoints.save_model(
-        models.without_augmentation(model), setup.directory.model / parameters.get_parameter("model-file")
-    )
+    path = setup.directory.model / parameters.get_parameter("model-file")
+    saved = checkpoints.save_model(augmentation.without_augmentation(model), path)
     # What is on disk is what people will use, so that is what the test is made of.
     reloaded, classes = checkpoints.load_model(saved), len(split.class_names)
     on_test = held_out = trainer.evaluate(reloaded, split.test, classes)

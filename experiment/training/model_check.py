@@ -15,8 +15,8 @@ from experiment.data.arrays import Examples
 from experiment.errors import UserError
 from experiment.system.names import counted
 from experiment.training import checkpoints
+from experiment.training.augmentation import without_augmentation
 from experiment.training.batches import input_shape, pixels_and_targets
-from experiment.training.models import without_augmentation
 
 # Logits of so many examples do not all sum to nearly 1 by chance.
 EXAMPLES = 8

@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from experiment.data.weights import find_weights
+from experiment.training.augmentation import augmentation_layers
 from experiment.training.backbones import build_backbone
 from params.spec import GetParameter
 
@@ -17,14 +18,13 @@ ModelBuilder = Callable[[GetParameter, tuple[int, int, int], int], keras.Model]
 
 # A convolutional network halves its images until they are at most so wide, and widens to so many times.
 LAST_WIDTH, WIDEST = 8, 8
-AUGMENTATION = (layers.RandomFlip, layers.RandomTranslation, layers.RandomRotation)
 
 
 def build_mlp(get_parameter: GetParameter, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Build the tutorial's network: two dense layers over float32 [N, H·W·C], logits [N, classes]."""
     height, width, channels = image_shape
     model = keras.Sequential([keras.Input((height * width * channels,), name="pixels")], name="mlp")
-    if augmentation := augmentation_layers(get_parameter):
+    if augmentation := augmentation_layers(get_parameter, channels):
         for layer in (layers.Reshape(image_shape), *augmentation):
             model.add(layer)
     for layer in (
@@ -46,7 +46,7 @@ def build_cnn(get_parameter: GetParameter, image_shape: tuple[int, int, int], cl
     pixels, 7 for 64 × 64, 11 for 224 × 224.
     """
     model = keras.Sequential([keras.Input(image_shape, name="pixels")], name="cnn")
-    for layer in augmentation_layers(get_parameter):
+    for layer in augmentation_layers(get_parameter, image_shape[2]):
         model.add(layer)
     first, width, block = get_parameter("filters"), min(image_shape[:2]), 1
     _add_convolution(model, "1", first)
@@ -75,7 +75,7 @@ def build_pretrained(
     weights = find_weights(backbone, get_parameter("backbone-weights"))
     stack = [
         keras.Input(image_shape, name="pixels"),
-        *augmentation_layers(get_parameter),
+        *augmentation_layers(get_parameter, image_shape[2]),
         build_backbone(backbone, weights, image_shape),
         layers.Dropout(get_parameter("dropout"), name="dropout"),
         layers.Dense(classes, name="logits"),
@@ -88,32 +88,6 @@ def _add_convolution(model: keras.Sequential, name: str, filters: int) -> None:
     model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv-{name}"))
     model.add(layers.BatchNormalization(name=f"norm-{name}"))
     model.add(layers.ReLU())
-
-
-def augmentation_layers(get_parameter: GetParameter) -> list[keras.layers.Layer]:
-    """Return layers that change images float32 [N, H, W, C] by chance in training, and never otherwise."""
-    # `nearest` repeats the border: edges that only training pictures have would be learned.
-    found: list[keras.layers.Layer] = []
-    if get_parameter("augment-flip"):
-        found.append(layers.RandomFlip("horizontal", name="flip"))
-    if shift := get_parameter("augment-shift"):
-        found.append(layers.RandomTranslation(shift, shift, fill_mode="nearest", name="shift"))
-    if degrees := get_parameter("augment-rotation"):
-        found.append(layers.RandomRotation(degrees / 360, fill_mode="nearest", name="rotation"))
-    return found
-
-
-def without_augmentation(model: keras.Model) -> keras.Model:
-    """Return a compiled model that shares a model's weights and optimizer, without augmentation layers.
-
-    Keras' random layers act wherever ``training=False`` is not said: a saved model must not depend on that.
-    """
-    if not any(type(layer) in AUGMENTATION for layer in model.layers) or type(model) is not keras.Sequential:
-        return model
-    kept = [layer for layer in model.layers if type(layer) not in AUGMENTATION]
-    plain = keras.Sequential([keras.Input(model.input_shape[1:], name="pixels"), *kept], name=model.name)
-    plain.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
-    return plain
 
 
 MODELS: dict[str, ModelBuilder] = {"mlp": build_mlp, "cnn": build_cnn, "pretrained": build_pretrained}

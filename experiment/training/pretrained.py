@@ -22,6 +22,7 @@ from experiment.data import feature_cache
 from experiment.data.arrays import Examples
 from experiment.data.splits import Dataset
 from experiment.data.weights import Weights, find_weights
+from experiment.training.augmentation import ALWAYS_NEW
 from experiment.training.batches import scaled
 from params.spec import GetParameter
 
@@ -74,8 +75,8 @@ def head_stage(
 
 
 def moves(get_parameter: GetParameter) -> str | None:
-    """Return a notice where images are shifted or turned by chance, so that no features can be kept."""
-    moving = [name for name in ("augment-shift", "augment-rotation") if get_parameter(name)]
+    """Return a notice where images change anew in every epoch, so that no features can be kept."""
+    moving = [name for name in ALWAYS_NEW if get_parameter(name)]
     return _cost(moving) if moving else None
 
 

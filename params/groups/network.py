@@ -88,3 +88,31 @@ class Network(Group):
         Field(ge=0, le=180, description="in training, turn images by up to this many degrees"),
         Synonyms(("rotation", "rotate")),
     ] = 0.0
+    augment_zoom: Annotated[
+        float,
+        Field(ge=0, le=0.9, description="in training, crop up to this fraction and enlarge what is left"),
+        Synonyms(("augment-crop", "random-crop", "random-zoom", "zoom")),
+    ] = 0.0
+    augment_rand: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="in training, change images twice by Keras' RandAugment, up to this strength; costly",
+        ),
+        Synonyms(("rand-augment", "randaugment", "auto-augment")),
+    ] = 0.0
+    augment_colour: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="in training, change brightness, contrast and saturation by up to this fraction",
+        ),
+        Synonyms(("augment-color", "color-jitter", "colour-jitter")),
+    ] = 0.0
+    augment_erase: Annotated[
+        float,
+        Field(ge=0, le=1, description="in training, fill a rectangle with noise in this fraction of images"),
+        Synonyms(("random-erasing", "erasing", "cutout")),
+    ] = 0.0

@@ -9,10 +9,11 @@ import pytest
 
 from experiment.data.arrays import Examples, StoredImages, check_arrays
 from experiment.data.splits import split_arrays
-from experiment.training import batches, checkpoints, compiled_epoch, feed, models, trainer
+from experiment.training import augmentation, batches, checkpoints, compiled_epoch, feed, models, trainer
 from params.spec import Params
 
 AUGMENTED: dict[str, Any] = {"augment_flip": True, "augment_shift": 0.1, "augment_rotation": 10.0}
+AUGMENTED |= {"augment_zoom": 0.2, "augment_colour": 0.2, "augment_erase": 0.5}
 
 
 def parameters(**values):
@@ -60,6 +61,27 @@ def test_augmentation_acts_in_training_only(name, dataset):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["zoom", "rand", "colour", "erase"])
+def test_each_augmentation_stays_in_0_to_1_and_changes_as_many_images_as_it_says(name, channels):
+    values = {"augment-flip": False} | dict.fromkeys(augmentation.ALWAYS_NEW, 0.0) | {f"augment-{name}": 0.5}
+    images = np.random.default_rng(0).random((60, 12, 12, channels), np.float32)
+    found = augmentation.augmentation_layers(values.__getitem__, channels)
+    states = [state for layer in found for state in compiled_epoch.random_states(layer)]
+    drawn = []
+    for _ in range(2):
+        changed = images
+        for state in states:
+            state.assign(np.array([3, 4]))
+        for layer in found:
+            changed = np.asarray(layer(changed, training=True))
+        drawn.append(changed)
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert 0 <= np.min(changed) < np.max(changed) <= 1
+    share = np.mean(np.abs(changed - images).max((1, 2, 3)) > 1e-6)
+    assert 0.3 < share < 0.7 if name == "erase" else share > 0.9
+
+
 @pytest.fixture(scope="module")
 def augmented(dataset):
     """A model trained with all kinds of augmentation, and what fit returned."""
@@ -76,9 +98,9 @@ def test_augmented_training_is_reproducible_and_another_seed_gives_another(datas
 @pytest.mark.parametrize("file", ["model.h5", "model.keras"])
 def test_what_is_saved_of_an_augmented_model_never_augments(dataset, augmented, tmp_path, file):
     model, _ = augmented
-    checkpoints.save_model(models.without_augmentation(model), tmp_path / file)
+    checkpoints.save_model(augmentation.without_augmentation(model), tmp_path / file)
     loaded = checkpoints.load_model(tmp_path / file)
-    assert not [layer.name for layer in loaded.layers if "Random" in type(layer).__name__]
+    assert not [layer.name for layer in loaded.layers if "Rand" in type(layer).__name__]
     pixels, _ = batches.pixels_and_targets(model, dataset.test, 10)
     np.testing.assert_allclose(loaded(pixels), model(pixels, training=False), atol=1e-5)
     assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 7

@@ -10,7 +10,7 @@ import pytest
 from experiment.data.arrays import check_arrays
 from experiment.data.splits import split_arrays
 from experiment.data.weights import Weights
-from experiment.training import checkpoints, compiled_epoch, models, pretrained, trainer
+from experiment.training import augmentation, checkpoints, compiled_epoch, models, pretrained, trainer
 from experiment.training.batches import pixels_of
 from params.spec import Params
 
@@ -130,7 +130,7 @@ def test_other_augmentation_runs_the_backbone_each_epoch_and_says_so(dataset, na
 @pytest.mark.parametrize("file", ["model.h5", "model.keras"])
 def test_what_is_saved_is_the_whole_model_from_pixels(dataset, tmp_path, file):
     model, _, _ = fit(dataset, parameters(augment_flip=True))
-    saved = checkpoints.save_model(models.without_augmentation(model), tmp_path / file)
+    saved = checkpoints.save_model(augmentation.without_augmentation(model), tmp_path / file)
     reloaded = checkpoints.load_model(saved)
     assert reloaded.input_shape == (None, 28, 28, 1)
     np.testing.assert_array_equal(logits_of(reloaded, dataset.test), logits_of(model, dataset.test))

@@ -9,6 +9,8 @@ import pytest
 
 from experiment import __main__ as command_line
 from experiment.compare import suspects
+from experiment.compare.comparison import compare_runs
+from experiment.compare.report.page import render
 from experiment.data import image_set, pictures
 from experiment.errors import UserError
 from experiment.store.directory_reader import read_record
@@ -53,7 +55,7 @@ def predicted(numbers, part="test") -> HeldOut:
 
 def run_with(held_out: HeldOut, tmp_path, name: str, source="labels.csv", **changes):
     """Write a run that held these pictures out; return its record."""
-    path = make_run(tmp_path / "runs", name, **changes)
+    path = make_run(tmp_path / "runs", name, **{"dataset": source} | changes)
     described = {"source": str(tmp_path / source), "fingerprint": "d" * 64, "classes": CLASSES}
     run = json.loads((path / "run.json").read_text())
     run["dataset"] |= described | {"train": 40, "validation": 0, "test": 20}
@@ -117,6 +119,20 @@ def test_the_table_given_back_is_the_whole_set_and_trains_with_corrected_labels(
     assert image_set.reasons(inspection) == []
     for file in inspection.files:
         assert file.class_name == CLASSES[int(file.path.split("/")[-1].removesuffix(".png")) % 3]
+
+
+def test_the_report_shows_suspects_as_pictures(table, tmp_path):
+    records = folds(tmp_path)
+    page = render(compare_runs(records))
+    section = page.partition('<section id="suspects"')[2].partition("</section>")[0]
+    assert section.count("data:image/png;base64,") == len(suspects.find_suspects(records).flagged)
+    assert "60 of 60 pictures were judged" in section
+    assert "<b>owl</b> → dog?" in section
+    table.unlink()
+    (tmp_path / "data" / "7.png").unlink()
+    assert "not here" in render(compare_runs(records))
+    alone = [dataclasses.replace(records[0], params={"dataset": "mnist"})]
+    assert 'id="suspects"' not in render(compare_runs(alone))
 
 
 def test_runs_that_do_not_go_together_or_keep_no_files_are_refused(table, tmp_path, monkeypatch):

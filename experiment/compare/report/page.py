@@ -11,6 +11,7 @@ from typing import Any
 from experiment.compare import answers
 from experiment.compare.comparison import Comparison
 from experiment.compare.report.payload import payload
+from experiment.compare.report.suspected import suspected
 from experiment.errors import UserError
 from experiment.system.names import counted
 
@@ -58,6 +59,7 @@ def render(comparison: Comparison, *, follow: bool = False) -> str:
     return _template("page.html").render(
         **_told(comparison),
         follow=follow,
+        suspected=suspected(comparison.records),
         data=_for_script(payload(comparison)),
         plotly=get_plotlyjs(),
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),

@@ -14,6 +14,7 @@ function route() {
   state.run = runOfAddress();
   byId("one").hidden = state.run === null;
   OTHERS.forEach((id) => { byId(id).hidden = state.run !== null; });
+  if (byId("suspects")) byId("suspects").hidden = state.run !== null;
   if (state.run === null) {
     if (before !== null) {
       drawn.forEach(redraw);

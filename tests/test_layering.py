@@ -25,7 +25,7 @@ FLOORS = (
 FLOOR_OF = {package: number for number, packages in enumerate(FLOORS) for package in packages}
 # What runs inside TensorFlow, or inside Ray, and is imported when one of them is needed.
 INSIDE = ("experiment.training", "experiment.deploy.predict", "experiment.sweep.ray_tune")
-READERS = ("list", "show", "compare", "recover", "upload")
+READERS = ("list", "show", "compare", "tag", "remove", "recover", "upload")
 
 
 @cache

@@ -4,12 +4,16 @@ import csv
 import io
 import json
 import re
+from typing import Any
 
 import pytest
 
 from experiment import __main__ as command_line
 from experiment import store
+from experiment.comet import upload
+from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json, write_json
+from experiment.store.find import Runs
 from experiment.system.text_table import width_of
 from tests.support.made_runs import make_run
 
@@ -119,6 +123,42 @@ def test_compare_takes_the_same_expression(runs, capsys):
     assert code == 0
     assert {row["name"] for row in json.loads(out)["runs"]} == set(NAMES[2:])
     assert tell(capsys, "compare", "--where", "seed>90")[0] == 2
+
+
+def test_export_takes_each_run_that_an_expression_means_to_a_folder_of_its_own(runs, capsys, monkeypatch):
+    from experiment.deploy import export
+
+    def write(directory, to, out):
+        if directory.path.name == Runs(runs).find(NAMES[1]).key:
+            raise export.ExportFailed("it cannot be exported")
+        return {"key": directory.key, "format": to, "path": str(out)}
+
+    monkeypatch.setattr(export, "export", write)
+    arguments = ("--where", "seed<2 and status=finished", "--to", "onnx", "--out", "deployed", "--json")
+    code, out, errors = tell(capsys, "export", *arguments)
+    key = Runs(runs).find(NAMES[0]).key
+    assert (code, "it cannot be exported" in errors) == (1, True)
+    assert json.loads(out) == [{"key": key, "format": "onnx", "path": f"deployed/{key[:12]}"}]
+
+
+def test_upload_sends_those_that_an_expression_means_and_that_comet_lacks(runs, capsys, monkeypatch):
+    sent: list[str] = []
+    ledger: dict[str, Any] = {"verified": True, "url": None, "counts": {}, "missing": []}
+
+    def send(directory, *_):
+        sent.append(directory.key)
+        return ledger
+
+    monkeypatch.setattr(upload, "upload", send)
+    assert tell(capsys, "upload", "--where", "seed>=2")[0] == 0
+    keys = {Runs(runs).find(name).key for name in NAMES[2:]}
+    assert set(sent) == keys
+    RunDirectory(runs / min(keys)).comet.mkdir()
+    write_json(RunDirectory(runs / min(keys)).upload_file, {"verified": True, "uploaded": 2e9})
+    assert tell(capsys, "upload", "--where", "seed>=2")[0] == 0
+    assert sent[2:] == [max(keys)]
+    assert tell(capsys, "upload", "--where", "seed>90")[0] == 2
+    assert "one of them" in tell(capsys, "upload", "--all", "--where", "seed=1")[2]
 
 
 def test_export_refuses_names_and_an_expression_at_once(runs, capsys):

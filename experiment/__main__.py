@@ -21,6 +21,7 @@ try:
         registry,
         remove,
         show,
+        watch,
     )
     from experiment.errors import UserError
     from experiment.system import streams
@@ -63,6 +64,7 @@ COMMANDS = {
         "compare runs: what differs, groups of seeds, verdicts, one HTML file",
         *(compare.add_arguments, compare.run),
     ),
+    "watch": Command("look at runs in the terminal while they train", watch.add_arguments, watch.run),
     "suspects": Command(
         "name labels of pictures that are probably wrong, from what runs say that were not trained on them",
         *(mistakes.suspects_arguments, mistakes.suspects_command),

@@ -17,7 +17,7 @@ FLOORS = (
     {"experiment.data", "experiment.comet"},
     {"experiment.training"},
     {"experiment.run"},
-    {"experiment.rerun", "experiment.compare", "experiment.deploy"},
+    {"experiment.rerun", "experiment.compare", "experiment.deploy", "experiment.watch"},
     {"experiment.sweep"},
     {"experiment.commands"},
     {"experiment.__main__", "train"},

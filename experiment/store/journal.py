@@ -92,6 +92,25 @@ def read_system_metrics(path: Path) -> Iterator[Point]:
         yield from read_metrics(path)
 
 
+def read_further(path: Path, offset: int) -> tuple[list[Point], int]:
+    """Return the points of a journal's whole lines from a byte on, and the byte that the next ones begin at.
+
+    None of a file that is not there or cannot be read; a journal that became shorter is read anew.
+    """
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size < offset:
+                offset = 0
+            file.seek(offset)
+            content = file.read()
+    except OSError:
+        return [], offset
+    # What lacks its end is still being written.
+    whole = content[: content.rfind(b"\n") + 1]
+    points = (_point(fields) for fields in _parse(whole.splitlines(keepends=True)))
+    return [point for point in points if point], offset + len(whole)
+
+
 def _parse(lines: list[bytes]) -> list[Any]:
     try:
         return json.loads(b"[" + b",".join(lines) + b"]")

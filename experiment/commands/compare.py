@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiment.commands.choice import add_where, no_match, read_all
 from experiment.errors import UserError
 from experiment.store.files import DamagedFile
-from experiment.store.find import Runs
+from experiment.store.find import Runs, list_runs
 from experiment.store.record import RunRecord
 from experiment.store.selection import matching
 from experiment.system import streams
 from experiment.system.environment import read_environment
 from experiment.system.names import short, some
+
+if TYPE_CHECKING:
+    from experiment.compare.comparison import Comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,28 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write a report that needs nothing but a browser"
     )
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="with --html: serve the report to this machine alone, its curves growing while runs train",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table of runs")
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare runs."""
-    from experiment.compare import comparison as compare
     from experiment.compare import tables as compare_tables
 
+    _check(options)
     if options.html:
         from experiment.compare.report import page as report
 
         report.check_installed()
-    runs = Runs(options.runs)
-    records = _load(options.run, options, runs)
-    if options.where is not None and records:
-        records = matching(records, options.where)
-        if not records:
-            raise UserError(no_match(options))
-    baseline = _load([options.baseline], options, runs)[0] if options.baseline else None
-    comparison = compare.compare_runs(
-        records, metric=options.metric, baseline=baseline, all_params=options.all_params
-    )
+    comparison = _compare(options)
     if options.csv:
         compare_tables.write_csv(comparison, options.csv)
     if options.html:
@@ -71,16 +72,60 @@ def run(options: argparse.Namespace) -> int:
         print(compare_tables.as_text(comparison))
     if online := [record for record in comparison.records if record.run.get("url")]:
         _say_where(online)
+    if options.follow:
+        _follow(options)
     return 0
 
 
-def _load(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list[RunRecord]:
+def _check(options: argparse.Namespace) -> None:
+    if options.follow and not options.html:
+        raise UserError("--follow serves the report: say by --html FILE where it is to be written, too")
+    if options.follow and options.online:
+        raise UserError("--follow reads runs of this machine as they train: leave out --online")
+
+
+def _compare(options: argparse.Namespace, say: Callable[[str], None] | None = None) -> Comparison:
+    """Compare what the options name; ``say`` is told of runs that cannot be read, by default stderr."""
+    from experiment.compare import comparison as compare
+
+    runs = Runs(options.runs)
+    records = _load(options.run, options, runs, say)
+    if options.where is not None and records:
+        records = matching(records, options.where)
+        if not records:
+            raise UserError(no_match(options))
+    baseline = _load([options.baseline], options, runs)[0] if options.baseline else None
+    return compare.compare_runs(
+        records, metric=options.metric, baseline=baseline, all_params=options.all_params
+    )
+
+
+def _follow(options: argparse.Namespace) -> None:
+    """Serve the report until Ctrl-C, and write it once more then."""
+    from experiment.compare.report import page as report
+    from experiment.compare.report.server import Followed, Server
+
+    followed = Followed(lambda: _compare(options, say=lambda _: None), lambda: list_runs(options.runs))
+    with Server(followed) as server:
+        print(f"follow at {server.address} until Ctrl-C; only this machine can", file=sys.stderr, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever(poll_interval=0.2)
+    report.write_report(followed.comparison, options.html)
+    print(f"written as it was at the end: {options.html}", file=sys.stderr)
+
+
+def _load(
+    names: Sequence[str],
+    options: argparse.Namespace,
+    runs: Runs,
+    say: Callable[[str], None] | None = None,
+) -> list[RunRecord]:
     """Read runs from here and, with ``--online``, from Comet what is not here; in the order of names."""
     if options.online:
         return _load_with_online(names, options, runs)
     if names:
         return [runs.read(name) for name in names]
-    return read_all(options)
+    return read_all(options, say)
 
 
 def _load_with_online(names: Sequence[str], options: argparse.Namespace, runs: Runs) -> list[RunRecord]:

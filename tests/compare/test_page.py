@@ -13,7 +13,9 @@ from experiment.compare.comparison import compare_runs
 from experiment.compare.report import page as report
 from experiment.errors import UserError
 from experiment.store.find import read_runs
+from experiment.store.journal import MetricsJournal, Point
 from experiment.store.selection import matching
+from tests.compare.test_follow import serving
 from tests.support.made_runs import LABELS, made_record, make_run, seeds, with_mistakes
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -440,6 +442,28 @@ def test_the_page_opens_on_the_curves_of_the_metric_that_it_ranks_by(browser, tm
     with opened(browser, path) as tab:
         see(tab, "curve-grid")
         assert titles(tab)[0] == "val_loss"
+
+
+def test_a_followed_page_grows_while_its_runs_train(browser, tmp_path):
+    make_run(tmp_path, "kept")
+    path = make_run(tmp_path, "training", losses=(0.5, 0.2), run_status="running", run_started=1.8e9)
+    with serving(tmp_path) as server:
+        tab = browser.new_page()
+        troubles: list[str] = []
+        tab.on("pageerror", lambda error: troubles.append(str(error)))
+        tab.goto(server.address)
+        see(tab, "curve-grid")
+        assert len(tab.evaluate("data.curves.val_loss.lines[1].x")) == 2
+        points = [Point("val_loss", 0.1, 30, 3, 1.8e9), Point("val_accuracy", 0.9, 30, 3, 1.8e9)]
+        MetricsJournal(path / "metrics.jsonl").append(points)
+        make_run(tmp_path, "new & <b>", run_started=1.9e9)
+        tab.locator("#run-table b", has_text="new & <b>").wait_for()
+        assert len(tab.evaluate("data.curves.val_loss.lines[1].x")) == 3
+        assert len(tab.evaluate("document.querySelector('#curve-grid .chart').data")) >= 3
+        assert tab.locator("#run-table input:checked").count() == 3
+    tab.locator("#live.ended").wait_for()
+    tab.close()
+    assert troubles == []
 
 
 def test_light_and_dark_are_a_button_apart(page):

@@ -1,6 +1,6 @@
 "use strict";
 // A followed page asks its own server, and nobody else, for what is new; a page in a file never does.
-const EVERY = 2000; // milliseconds
+const EVERY = 1000; // milliseconds
 
 // Puts new data in the place of the old; runs are the same ones by their keys.
 function renew(news) {
@@ -23,21 +23,22 @@ function renew(news) {
   drawn.forEach(redraw);
 }
 
-async function follow(address) {
-  let version = "", live = byId("live");
+async function follow(version) {
+  const live = byId("live");
   live.hidden = false;
   for (;;) {
     try {
-      const answer = await fetch(`${address}?since=${version}`, { cache: "no-store" });
-      if (!answer.ok) throw new Error(String(answer.status));
+      const answer = await fetch(`news?since=${version}`, { cache: "no-store" });
+      if (!answer.ok) throw new TypeError(String(answer.status));
       if (answer.status === 200) {
         const news = await answer.json();
-        if (version) renew(news);
         version = news.version;
+        renew(news);
       }
       live.className = "live";
       live.textContent = `live: ${data.runs.filter((run) => run.status === "running").length} running`;
-    } catch {
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // what fetch raises where nobody answers
       live.className = "ended";
       live.textContent = "no longer followed: its command has ended";
     }

@@ -47,8 +47,8 @@ def write_report(comparison: Comparison, path: Path) -> None:
         raise UserError(f"--html '{path}' cannot be written: {error.strerror}") from None
 
 
-def render(comparison: Comparison, *, follow: bool = False) -> str:
-    """Return the report; with ``follow``, one that asks its server, and nobody else, for what is new.
+def render(comparison: Comparison, *, version: int | None = None) -> str:
+    """Return the report; with a version, one that asks its server, and nobody else, for what is newer.
 
     Raises:
         UserError: plotly or jinja2 is not installed.
@@ -58,7 +58,7 @@ def render(comparison: Comparison, *, follow: bool = False) -> str:
 
     return _template("page.html").render(
         **_told(comparison),
-        follow=follow,
+        version=version,
         suspected=suspected(comparison.records),
         data=_for_script(payload(comparison)),
         plotly=get_plotlyjs(),

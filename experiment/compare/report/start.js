@@ -29,7 +29,7 @@ function start() {
   for (const id of ["by-group", "log"]) byId(id).addEventListener("change", () => redraw("curves"));
   byId("smoothing").addEventListener("input", () => redraw("curves"));
   route();
-  if (document.body.dataset.follow) follow(document.body.dataset.follow);
+  if (document.body.dataset.version) follow(document.body.dataset.version);
 }
 
 // The chart of parameters is as wide as its axes need, so it does not follow the window by itself.

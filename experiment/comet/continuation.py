@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
-from experiment.comet import session
+from experiment.comet import messages, session
 from experiment.comet.holdings import Holdings, fetch_holdings
 from experiment.comet.server import Server
 from experiment.comet.tracker import ONLINE, Tracker
 from experiment.errors import UserError
 from experiment.store.archive_writer import TEST_PREFIX
+from experiment.store.console_log import read_console_log, take_lines
 from experiment.store.directory import RunDirectory
-from experiment.store.journal import Point, read_metrics
+from experiment.store.journal import UNKNOWN, Point, read_metrics, read_system_metrics
 from experiment.system.deadline import DeadlinePassed, within
 
 CHECK_SECONDS = 8.0
@@ -24,8 +26,8 @@ def go_on(
 ) -> Tracker:
     """Start the experiment of a run that was begun before; where it cannot be live it is offline.
 
-    Live, Comet gets at once what it lacks of the points that the run has logged so far. What is logged from
-    now on it cannot have: the journal hands each point out once.
+    Live, Comet gets at once what it lacks of the run's points and lines so far. What is logged from now on it
+    cannot have: the journal hands each point out once.
 
     Args:
         mode: online, offline or disabled.
@@ -33,7 +35,7 @@ def go_on(
         where: its place and name in Comet.
         notify: called with one sentence for each thing that the user should know.
     """
-    lacking: Sequence[Point] = ()
+    lacking = Lacking()
     segment = directory.new_segment()
     if mode == ONLINE:
         try:
@@ -49,34 +51,55 @@ def go_on(
     return tracker
 
 
-def _lacking(directory: RunDirectory) -> list[Point]:
-    """Return the points of a run's journal that Comet does not have.
+@dataclasses.dataclass(frozen=True)
+class Lacking:
+    """What Comet does not have of a run: points of its journals, lines that it printed, with their ends."""
+
+    points: Sequence[Point] = ()
+    lines: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.points) + len(self.lines)
+
+
+def _lacking(directory: RunDirectory) -> Lacking:
+    """Return what of a run's journals Comet does not have.
 
     Raises:
         ConnectionError: Comet does not have the run.
         UserError: Comet does not answer.
     """
-    points = list(read_metrics(directory.metrics_file)) if directory.metrics_file.exists() else []
+    points = [*read_metrics(directory.metrics_file), *read_system_metrics(directory.system_file)]
+    all_of_it = Lacking(points, read_console_log(directory.console_file))
     server = Server(directory.key)
-    lacking = _without(points, fetch_holdings(server, directory.key))
+    lacking = _without(all_of_it, fetch_holdings(server, directory.key))
     while lacking:
         before = len(lacking)
         time.sleep(SETTLING_SECONDS)
-        lacking = _without(points, fetch_holdings(server, directory.key))
+        lacking = _without(all_of_it, fetch_holdings(server, directory.key))
         if len(lacking) == before:
             break
     return lacking
 
 
-def _without(points: Sequence[Point], has: Holdings | None) -> list[Point]:
+def _without(whole: Lacking, has: Holdings | None) -> Lacking:
     if has is None:
         raise ConnectionError("Comet does not have this run yet")
-    return [point for point in points if (point.name, point.step) not in has.points]
+    printed = has.output() if whole.lines else None
+    return Lacking(
+        [point for point in whole.points if (point.name, point.step) not in has.points],
+        [] if printed is None else [line for line in whole.lines if not take_lines(line, printed)],
+    )
 
 
-def _log(tracker: Tracker, points: Sequence[Point]) -> None:
-    for point in points:
-        if point.name.startswith(TEST_PREFIX):
+def _log(tracker: Tracker, lacking: Lacking) -> None:
+    for line in lacking.lines:
+        tracker.log_message(messages.output_line(line, True, time.time()))
+    for point in lacking.points:
+        if point.epoch == UNKNOWN:
+            message = messages.system_metric(point.name, point.value, point.step, point.time)
+            tracker.log_message(message)
+        elif point.name.startswith(TEST_PREFIX):
             with tracker.test():
                 name = point.name.removeprefix(TEST_PREFIX)
                 tracker.log_metric(name, point.value, step=point.step, epoch=point.epoch)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from experiment.comet.server import Server
+from experiment.errors import UserError
 from experiment.store.archive_format import Message, asset_name, parameter_of, shown_name
+from experiment.store.console_log import OUTPUT, lines_of, take_lines
 from experiment.store.others import NAME, NOTE
 
 
@@ -26,6 +30,7 @@ class Holdings:
     assets: frozenset[Any] = frozenset()
     tags: frozenset[str] = frozenset()
     url: str | None = None
+    output: Callable[[], Counter[str] | None] = Counter  # None where the server does not show it
 
 
 # Others that change after a run told Comet of them: for these alone it counts what Comet's value is.
@@ -57,7 +62,15 @@ def fetch_holdings(server: Server, key: str) -> Holdings | None:
         ),
         server.ask(lambda: frozenset(found.get_tags() or ())),
         found.url,
+        lambda: _output(server, found),
     )
+
+
+def _output(server: Server, found: Any) -> Counter[str] | None:
+    try:
+        return lines_of(server.ask(found.get_output) or "")
+    except UserError:
+        return None
 
 
 def _step(value: Any) -> int | None:
@@ -70,6 +83,7 @@ def missing_from(messages: Iterable[Message], has: Holdings | None, archive: Pat
         return list(messages)
     with zipfile.ZipFile(archive) as stored:
         sizes = {info.filename: info.file_size for info in stored.infolist()}
+    output = functools.cache(has.output)
     missing = []
     for message in messages:
         payload, kind = message["payload"], message["type"]
@@ -83,6 +97,9 @@ def missing_from(messages: Iterable[Message], has: Holdings | None, archive: Pat
             details = payload.get("additional_params") or {}
             identity = (asset_name(payload), sizes[payload["file_path"]])
             there = (details.get("assetId") or details.get("imageId")) in has.assets or identity in has.assets
+        elif kind == OUTPUT and (waiting := output()) is not None:
+            # Counted, not in order: of what is sent together, the SDK sends stdout's lines first.
+            there = take_lines(payload["output"], waiting)
         else:
             # The API does not show them, so sending again could only double them.
             there = True
@@ -105,4 +122,5 @@ def message_text(message: Message) -> str:
         "metric_msg": lambda: f"metric {shown_name(payload)}",
         "log_other": lambda: f"other {payload['key']}",
         "file_upload": lambda: f"asset {asset_name(payload)}",
+        OUTPUT: lambda: "lines of output",
     }.get(message["type"], lambda: message["type"])()

@@ -81,27 +81,9 @@ class Tracker:
         self.experiment.log_metric(name, value, step=step, epoch=epoch)
 
     @_guarded
-    def log_system_metric(self, name: str, value: float, *, step: int, time: float) -> None:
-        """Log a point of what the machine does, as the SDK's own collectors do: of no context, no epoch.
-
-        From any thread: the SDK's ``log_metric`` would take over step and context of what training logs.
-
-        Args:
-            name: as the System Metrics tab knows it.
-            value: percent, bytes, bytes a second.
-            step: seconds since the run began.
-            time: when, in seconds since 1970.
-        """
+    def log_message(self, message: Any) -> None:
+        """Log one of ``comet.messages``, from any thread: step and context of what training logs stay."""
         if self.experiment.alive:
-            message = import_comet().messages.MetricMessage(timestamp=int(time * 1000))
-            message.set_metric(name, value, step=step)
-            self.experiment._enqueue_message(message)
-
-    @_guarded
-    def log_gpus(self, gpus: Sequence[Mapping[str, Any]]) -> None:
-        """Log what the System Metrics tab shows of each GPU: name, uuid, power limit, memory."""
-        if self.experiment.alive:
-            message = import_comet().messages.GpuStaticInfoMessage(list(gpus))
             self.experiment._enqueue_message(message)
 
     @_guarded

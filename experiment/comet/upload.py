@@ -31,6 +31,7 @@ from experiment.store.archive_format import (
 )
 from experiment.store.archive_labels import relabel
 from experiment.store.archive_writer import build_archive
+from experiment.store.console_log import OUTPUT
 from experiment.store.directory import RunDirectory
 from experiment.store.files import DamagedFile, Schema, Seconds, read_json, write_json
 from experiment.store.record import read_run
@@ -181,7 +182,7 @@ def _write_ledger(
     return ledger
 
 
-_COUNTED = {"parameter_msg": "parameters", "metric_msg": "points", "file_upload": "assets"}
+_COUNTED = {"parameter_msg": "parameters", "metric_msg": "points", "file_upload": "assets", OUTPUT: "lines"}
 
 
 def _send(

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def log_curves(experiment: Any, path: Path, history: Mapping[str, Sequence[float
     """Log loss and accuracy over epochs, training and validation in one picture; a ring at the best epoch."""
     from matplotlib.ticker import MaxNLocator
 
-    figure = _figure(9, 3.6)
+    figure = new_figure(9, 3.6)
     best = _best_epoch(history.get("val_loss", ()))
     for place, metric in enumerate(("loss", "accuracy"), 1):
         axes = figure.add_subplot(1, 2, place)
@@ -193,7 +193,7 @@ def _log_grid(
     rows, lines = -(-(max(places) + 1) // columns), max(caption.count("\n") + 1 for caption in captions)
     across, gap = width * 1.12, 0.26 * lines * width  # of a column; above each image, for its caption
     down = height + gap
-    figure = _figure(columns, 0.4 + columns * down * rows / (columns * across))
+    figure = new_figure(columns, 0.4 + columns * down * rows / (columns * across))
     figure.suptitle(title, fontsize=11)
     families = lettering.families("".join(captions))
     axes = figure.add_subplot()
@@ -215,11 +215,11 @@ def _log_grid(
     _log_figure(experiment, path, figure)
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Any:
     """Make a figure of so many inches without pyplot, which keeps every figure it ever made."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout=layout)
 
 
 def _log_figure(experiment: Any, path: Path, figure: Any) -> None:

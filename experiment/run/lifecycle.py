@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from experiment.comet import continuation, session, settings
+from experiment.comet import continuation, messages, session, settings
 from experiment.comet.tracker import Tracker
 from experiment.errors import UserError
 from experiment.run import arrival
@@ -99,24 +99,29 @@ def recorded(
         RunFailed: something inside raised.
     """
     secrets = (settings.api_key(),)
-    with directory.exclusive(), threads_tell(console.notice), _interruption_names(directory):
+    output = console.output
+    alone, threads = directory.exclusive(), threads_tell(console.notice)
+    with alone, threads, _interruption_names(directory), output.listening():
         tracker = _open(directory, where, mode, params, facts, console)
         system_log = SystemLog(directory, tracker, sample_every, console.notice)
         status, error = FINISHED, None
         try:
             with system_log:
                 yield tracker
-        except (Interrupted, KeyboardInterrupt):
+        except (Interrupted, KeyboardInterrupt) as interruption:
             status = INTERRUPTED
+            output.line(str(interruption) or "interrupted")
             raise
         except Exception as problem:
             status, error = FAILED, redact(traceback.format_exc(), secrets)
+            output.line(error.rstrip())
             raise RunFailed(redact(_failure(directory, params, problem), secrets)) from problem
         finally:
             if alert:
                 arrival.alert(directory, tracker, status, error, console)
             # The progress bar owns the terminal; what closing says would be drawn over.
             console.stop()
+            output.stop_telling()
             _close(directory, tracker, status, error, system_log.usage(), console)
 
 
@@ -154,6 +159,9 @@ def _open(
     if not again or tracker.url:
         # Not what was asked for: a server that cannot be reached makes a run offline.
         directory.update_run(mode=tracker.mode, url=tracker.url)
+    console.output.open(
+        directory.console_file, lambda *line: tracker.log_message(messages.output_line(*line))
+    )
     console.address(f"run {where.name}, {tracker.mode}: {tracker.url or directory.path}")
     return tracker
 

@@ -16,7 +16,7 @@ from experiment.data.image import FULL_DEPTH
 from experiment.data.splits import Dataset
 from experiment.evaluation import calibration, measures
 from experiment.evaluation.measures import MONITORS
-from experiment.run import figures
+from experiment.run import figures, matrices
 from experiment.run.predictions import log_predictions
 from experiment.store import bundle as bundles
 from experiment.store.directory import RunDirectory
@@ -121,6 +121,7 @@ def log_results(
     figures.log_class_scores(tracker, scores)
     figures.log_confusion_matrix(tracker, test.labels, probabilities, names, test.images)
     folder = directory.figures
+    matrices.write_confusion_matrix(folder, test.labels, probabilities, names)
     figures.log_mistakes(tracker, folder / "mistakes.png", test.images, test.labels, probabilities, names)
     figures.log_curves(tracker, folder / "curves.png", logger.history)
 
@@ -154,7 +155,7 @@ def log_fine_tuning(tracker: Tracker, tuning: Mapping[str, Any], console: Consol
 
 
 def log_weights(tracker: Tracker, directory: RunDirectory, model: Any) -> None:
-    """Log a histogram of each trained weight array at the last step, and how many values there are."""
+    """Keep and log a histogram of each trained weight array at the last step; count all values."""
     counts = {
         "trainable_parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
         "total_parameters": model.count_params(),
@@ -162,6 +163,7 @@ def log_weights(tracker: Tracker, directory: RunDirectory, model: Any) -> None:
     tracker.log_others(counts)
     directory.update_run(**counts)
     weights = {weight.path: weight.numpy() for weight in model.trainable_weights}
+    matrices.write_weight_histograms(directory.figures, weights)
     figures.log_weight_histograms(tracker, weights, int(model.optimizer.iterations.numpy()))
 
 

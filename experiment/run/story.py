@@ -19,6 +19,7 @@ from experiment.run.options import Options
 from experiment.run.own_model import check_name, told_as_own, with_own_declared
 from experiment.run.purpose import OwnSake, Purpose
 from experiment.run.setup import Setup, check_early, describe
+from experiment.run.summary import result_line
 from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record
 from experiment.store.files import write_json
@@ -69,22 +70,24 @@ def train_and_evaluate(
     options, purpose = options or Options(), purpose or OwnSake()
     console = Console(options.quiet, (api_key(),), options.on_notice)
     params, build_model = _with_own_model(params, build_model)
-    check_early(params, options)
-    with console.address_first():
-        opened = open_data(params, dataset, console, class_names, options.memory_gb)
-        setup = describe(params, opened, build_model, options, purpose, resume, console, extra)
-    directory, where = setup.directory, setup.destination
-    every, alert = options.system_metrics_every, options.notify
-    frame = recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every, alert)
-    with frame as tracker, told_as_own(params.own):
-        parameters = LoggedParameters(tracker, setup.values, setup.optional)
-        log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts, setup.own_code)
-        split = _prepare(setup, parameters)
-        model = _build(setup, parameters, split)
-        start = fitting.restore(setup, parameters, split, model)
-        fitted = fitting.fit(setup, parameters, split, model, start)
-        evaluated = _evaluate(setup, parameters, split, model, fitted)
-        results = _conclude(setup, parameters, split, model, fitted, evaluated)
+    with console.output.listening():
+        check_early(params, options)
+        with console.address_first():
+            opened = open_data(params, dataset, console, class_names, options.memory_gb)
+            setup = describe(params, opened, build_model, options, purpose, resume, console, extra)
+        directory, where = setup.directory, setup.destination
+        every, alert = options.system_metrics_every, options.notify
+        frame = recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every, alert)
+        with frame as tracker, told_as_own(params.own):
+            parameters = LoggedParameters(tracker, setup.values, setup.optional)
+            log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts, setup.own_code)
+            split = _prepare(setup, parameters)
+            model = _build(setup, parameters, split)
+            start = fitting.restore(setup, parameters, split, model)
+            fitted = fitting.fit(setup, parameters, split, model, start)
+            evaluated = _evaluate(setup, parameters, split, model, fitted)
+            results = _conclude(setup, parameters, split, model, fitted, evaluated)
+            console.output.line(result_line(results, setup.split.name))
     write_json(directory.results_file, results | {"process_s": process_clock.process_seconds()})
     return read_record(directory.path)
 

@@ -30,15 +30,20 @@ def summary(record: RunRecord) -> dict[str, Any]:
     }
 
 
+def result_line(results: Mapping[str, Any], dataset: str) -> str:
+    """Return a run's result on its test set, in words; its loss may be the text 'NaN'."""
+    return (
+        f"test accuracy {results['test_accuracy']:.4f}, loss {float(results['test_loss']):.4f} on {dataset}, "
+        f"after {counted(results['epochs'], 'epoch')} of {results['epoch_s']:.2f} s{_saved(results)}"
+    )
+
+
 def closing_lines(facts: Mapping[str, Any], model_file: str, verdict: str | None = None) -> str:
     """Return the closing lines of a run, from its ``summary``: result, place, verdict, what to do next."""
     run = Path(facts["run_dir"])
-    loss = float(facts["test_loss"])  # which is the text 'NaN' where it is that
     lines = [f"Comet    {facts['url']}"] if facts["url"] else []
     lines += [
-        f"test accuracy {facts['test_accuracy']:.4f}, loss {loss:.4f} on {facts['dataset']}, "
-        f"after {counted(facts['epochs'], 'epoch')} of {facts['epoch_s']:.2f} s{_saved(facts)}; "
-        f"{facts['process_s']:.1f} s in all",
+        f"{result_line(facts, facts['dataset'])}; {facts['process_s']:.1f} s in all",
         f"model    {run / 'model' / model_file}",
         f"figures  {run / 'figures'}",
     ]

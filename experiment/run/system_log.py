@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from experiment.comet import messages
 from experiment.comet.tracker import Tracker
 from experiment.errors import UserError
 from experiment.store.directory import RunDirectory
@@ -48,7 +49,7 @@ class SystemLog:
 
     def __enter__(self) -> SystemLog:
         if self._gpus:
-            self._tracker.log_gpus(self._gpus.static_info())
+            self._tracker.log_message(messages.gpus(self._gpus.static_info()))
         self.sampler.__enter__()
         return self
 
@@ -89,7 +90,8 @@ class SystemLog:
             except OSError as error:  # a full disk, say; Comet is told all the same
                 self._notify(f"'{self._path}' cannot be written: {error.strerror}")
         for point in points:
-            self._tracker.log_system_metric(point.name, point.value, step=point.step, time=point.time)
+            message = messages.system_metric(point.name, point.value, point.step, point.time)
+            self._tracker.log_message(message)
 
     def _open(self) -> MetricsJournal | None:
         if not self._journal:

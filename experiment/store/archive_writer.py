@@ -29,6 +29,7 @@ from experiment.store.archive_format import (
     write_messages,
 )
 from experiment.store.archive_labels import label_messages
+from experiment.store.console_log import OUTPUT, output_messages, read_console_log
 from experiment.store.directory import RunDirectory
 from experiment.store.files import atomic_path, finite_or_text
 from experiment.store.journal import UNKNOWN, Point, read_metrics, read_system_metrics
@@ -94,6 +95,7 @@ def build_archive(directory: RunDirectory) -> list[str]:
             messages = [m for m in _merge(segments, archive, missing) if identity(m) not in replaced]
             messages += _parameters_not_in(messages, params, run.get("started") or 0)
             messages += _points_not_in(messages, directory)
+            messages = _with_output(messages, directory, run.get("started") or 0)
             messages += said_last
             write_messages(archive, numbered(messages))
             write_member(archive, "experiment.json", json.dumps(_experiment(run)))
@@ -139,8 +141,10 @@ def _merge(segments: list[Segment], archive: zipfile.ZipFile, missing: list[str]
     """
     kept: dict[tuple[Any, ...], tuple[Segment, Message]] = {}
     for segment in segments:
-        for message in segment.messages:
+        for number, message in enumerate(segment.messages):
             known_as = identity(message)
+            if message["type"] == OUTPUT:  # the same line twice is two lines
+                known_as = (OUTPUT, id(segment), number)
             if message["type"] == "metric_msg" and known_as in kept:
                 continue
             # Popped, so that it moves to its later place in the order.
@@ -171,6 +175,13 @@ def _points_not_in(messages: list[Message], directory: RunDirectory) -> list[Mes
     points = itertools.chain(read_metrics(directory.metrics_file), read_system_metrics(directory.system_file))
     made = map(_point_message, points)
     return [message for message in made if identity(message) not in known]
+
+
+def _with_output(messages: list[Message], directory: RunDirectory, started: float) -> list[Message]:
+    """Return messages with all that was printed at their end: what the SDK wrote of it, and the rest."""
+    told = [message for message in messages if message["type"] == OUTPUT]
+    others = [message for message in messages if message["type"] != OUTPUT]
+    return others + output_messages(read_console_log(directory.console_file), told, started)
 
 
 def _point_message(point: Point) -> Message:

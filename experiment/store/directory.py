@@ -31,6 +31,7 @@ class RunDirectory:
         self.run_file = self.path / "run.json"
         self.params_file = self.path / "params.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.console_file = self.path / "console.log"
         self.system_file = self.path / "system.jsonl"
         self.predictions_file = self.path / "predictions.npz"
         self.results_file = self.path / "results.json"

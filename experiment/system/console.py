@@ -12,6 +12,7 @@ from typing import Any
 
 from experiment.system import streams
 from experiment.system.live import EpochBar, clock
+from experiment.system.output import Output
 from experiment.system.secrets import redact
 
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -50,7 +51,8 @@ def without_stderr() -> Iterator[None]:
 class Console:
     """Writes notices, progress and the summary to stderr; each secret it knows is left out.
 
-    ``on_notice`` is called with each notice instead, where a run is one of many.
+    ``on_notice`` is called with each notice instead, where a run is one of many. ``output`` takes all of it,
+    what is not shown as well.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Console:
         self._compiling_since: float | None = None
         self._held: list[str] | None = None
         self.notices: list[str] = []
+        self.output = Output(secrets, self.notice)
 
     def notice(self, text: str) -> None:
         """Say what the user should know; said when quiet, too, and once."""
@@ -76,13 +79,16 @@ class Console:
             return
         self.notices.append(text)
         if self._on_notice:
+            self.output.line(f"notice: {text}")
             self._on_notice(text)
         else:
             self._line(f"notice: {text}")
 
     def say(self, text: str) -> None:
         """Say what a user may want to know."""
-        if not self._quiet:
+        if self._quiet:
+            self.output.line(text)
+        else:
             self._line(redact(text, self._secrets))
 
     @contextlib.contextmanager
@@ -113,6 +119,7 @@ class Console:
         began = time.perf_counter()
         try:
             with self._live_clock(title) as self._above:
+                self.output.hear_streams()  # rich has put streams of its own in their places
                 yield
         finally:
             self._above = None
@@ -132,6 +139,7 @@ class Console:
         if not self._quiet and streams.is_terminal():
             self._bar = EpochBar(epochs, done)
             self._above = self._bar.console
+            self.output.hear_streams()
 
     def compiled(self) -> None:
         """Say how long compiling took, where it was just done."""
@@ -185,7 +193,10 @@ class Console:
     def _line(self, text: str) -> None:
         if self._held is not None:
             self._held.append(text)
-        elif self._above:
+            return
+        if self._above or not self.output.hears_stderr():
+            self.output.line(text)
+        if self._above:
             self._above.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             streams.tell(text)

@@ -12,8 +12,7 @@ GIVEN: Mapping[str, tuple[tuple, dict]] = {
     "log_parameters": (({"seed": 0},), {}),
     "log_parameter": (("seed", 0), {}),
     "log_metric": (("loss", 0.5), {"step": 1, "epoch": 1}),
-    "log_system_metric": (("sys.cpu.percent.avg", 12.5), {"step": 3, "time": 1.7e9}),
-    "log_gpus": (([{"name": "a card"}],), {}),
+    "log_message": (("a message",), {}),
     "log_other": (("threads", 2), {}),
     "log_others": (({"threads": 2},), {}),
     "log_asset": (("a/file",), {"file_name": "file"}),
@@ -32,7 +31,7 @@ GIVEN: Mapping[str, tuple[tuple, dict]] = {
     "set_pip_packages": ((), {}),
     "end": ((), {}),
 }
-SENT_AS = dict.fromkeys(("log_system_metric", "log_gpus"), "_enqueue_message")
+SENT_AS = {"log_message": "_enqueue_message"}
 METHODS = [name for name, _ in inspect.getmembers(Tracker, inspect.isfunction) if name[0] != "_"]
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from experiment.comet import session, upload
+from experiment.comet import session
 from experiment.comet.settings import import_comet
-from experiment.run import lifecycle, system_log
+from experiment.run import system_log
 from experiment.run.lifecycle import recorded
 from experiment.store.archive_format import archived_messages
 from experiment.store.archive_reader import read_archive
+from experiment.store.archive_writer import build_archive
 from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record
 from experiment.store.files import read_json
@@ -20,7 +21,6 @@ from experiment.store.journal import read_metrics, read_system_metrics
 from experiment.store.usage import usage_lines
 from experiment.system import sampler
 from experiment.system.console import Console
-from tests.support.comet_server import CometServer
 from tests.support.made_runs import make_run
 
 FACTS = {"dataset": {"name": "none"}, "machine": {"cores": 2, "memory_gb": 25.3}}
@@ -32,13 +32,13 @@ def _samples_at_once(monkeypatch):
     monkeypatch.setattr(sampler, "LAST_SECONDS", 0.0)
 
 
-def write(directory: RunDirectory, mode: str = "offline", every: float = 60, notices: list | None = None):
+def write(directory: RunDirectory, every: float = 60, notices: list | None = None):
     """Write a run, or go on with it, that logs one point and is sampled twice."""
     directory.create()
     before = len(list(read_system_metrics(directory.system_file)))
     where = session.destination("sampled", [], None, None)
     console = Console(quiet=True, on_notice=(notices if notices is not None else []).append)
-    with recorded(directory, where, mode, {"seed": 0}, FACTS, console, every) as tracker, tracker.test():
+    with recorded(directory, where, "offline", {"seed": 0}, FACTS, console, every) as tracker, tracker.test():
         tracker.log_parameters({"seed": 0})
         tracker.log_metric("loss", 0.5, step=7, epoch=1)
         while every and not notices and len(list(read_system_metrics(directory.system_file))) == before:
@@ -100,30 +100,9 @@ def test_samples_that_the_sdk_never_wrote_are_added_to_the_archive(run, tmp_path
     copy.create()
     for name in ("run.json", "params.json", "system.jsonl"):
         (copy.path / name).write_bytes((run.path / name).read_bytes())
-    lifecycle.archives.build_archive(copy)
+    build_archive(copy)
     rebuilt, first = (of_system(archived_messages(each.archive)) for each in (copy, run))
     assert [p | {"message_id": 0} for p in rebuilt] == [p | {"message_id": 0} for p in first]
-
-
-def test_online_and_uploaded_runs_give_the_same_system_metrics_read_back(tmp_path, monkeypatch):
-    with CometServer() as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        live = write(RunDirectory(tmp_path / session.new_key()), "online")
-        later = write(RunDirectory(tmp_path / session.new_key()))
-        assert upload.upload(later, print)["verified"]
-        for directory in (live, later):
-            sent = [m for m in server.runs[directory.key].metrics if m["metricName"].startswith("sys.")]
-            journal = list(read_metrics(directory.system_file))
-            assert [(m["metricName"], m["step"], m["metricValue"]) for m in sent] == [
-                (p.name, p.step, p.value) for p in journal
-            ]
-            assert read_json(directory.upload_file)["missing"] == []
-        arrived = server.runs[live.key].metrics
-        arrived.remove(next(m for m in arrived if m["metricName"] == "sys.load.avg"))
-        said: list[str] = []
-        assert upload.upload(live, said.append)["verified"]
-        assert "sending 1 of" in said[0]
 
 
 def test_a_resumed_run_appends_with_later_steps(run, tmp_path):

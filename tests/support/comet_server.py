@@ -38,6 +38,7 @@ class Run:
     others: dict[str, Any] = dataclasses.field(default_factory=dict)
     tags: list[str] = dataclasses.field(default_factory=list)
     assets: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    output: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     graph: str | None = None
     system: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -248,6 +249,15 @@ def _delete_tags(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int,
     return 200, {}
 
 
+def _output(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
+    run.output += body["outputLines"]
+    return 200, {}
+
+
+def _read_output(_: Any, run: Run, *__: Any) -> tuple[int, Any]:
+    return 200, {"output": "".join(line["output"] for line in run.output)}
+
+
 def _graph(_: Any, run: Run, body: dict[str, Any], *__: Any) -> tuple[int, Any]:
     run.graph = body.get("graph")
     return 200, {}
@@ -353,6 +363,8 @@ _ANSWERS: dict[str, Any] = {
     "write/experiment/tags/delete": _delete_tags,
     "write/experiment/tags": _tags,
     "write/experiment/graph": _graph,
+    "write/experiment/output": _output,
+    "experiment/output": _read_output,
     "write/experiment/system-details": _system,
     "experiment/system-details": _read_system,
     "experiment/parameters": _read_values("parameters"),

@@ -78,6 +78,9 @@ def test_killed_and_resumed_equals_unbroken_bit_by_bit(unbroken, digits_file, tm
     points = [(m.get("context"), m["metric"]["metricName"], m["metric"]["step"]) for m in metrics]
     points = [point for point in points if point[1] != "process duration" and not point[1].startswith("sys.")]
     assert len(points) == len(set(points)) == len(list(read_metrics(resumed.metrics_file)))
+    printed = resumed.console_file.read_text()
+    assert len(re.findall("^run ", printed, re.MULTILINE)) == 3  # each process appends
+    assert (printed.count("epoch 1/"), printed.count("resumed after epoch")) == (1, 2)
 
 
 def test_a_finished_run_is_resumed_only_with_more_epochs(unbroken, tmp_path):

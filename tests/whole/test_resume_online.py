@@ -9,6 +9,7 @@ import pytest
 
 from experiment.comet import continuation
 from experiment.store.archive_format import archived_messages, check_archive
+from experiment.store.console_log import read_console_log
 from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.journal import read_metrics
@@ -46,7 +47,7 @@ def killed_after(epoch, runs, server, *key) -> str:
 
 def point_names(server, key):
     sent = [(metric["metricName"], metric["step"]) for metric in server.runs[key].metrics]
-    return [point for point in sent if point[0] != "process duration"]
+    return [point for point in sent if point[0] != "process duration" and not point[0].startswith("sys.")]
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,15 @@ def test_each_point_of_a_run_killed_twice_is_at_the_server_once(resumed):
     assert len(sent) == EPOCHS * 10
 
 
+def test_each_line_that_a_run_killed_twice_printed_is_at_the_server_and_in_the_archive_once(resumed):
+    server, directory, _, _ = resumed
+    kept = [line for line in read_console_log(directory.console_file) if "read back" not in line]
+    assert sum(line.startswith("run a writer") for line in kept) == 3
+    assert sorted(line["output"] for line in server.runs[directory.key].output) == sorted(kept)
+    archived = [m for m in archived_messages(directory.archive) if m["type"] == "standard_output"]
+    assert [message["payload"]["output"] for message in archived] == kept
+
+
 def test_each_file_of_a_run_killed_twice_is_at_the_server_once(resumed):
     server, directory, _, _ = resumed
     names = sorted(asset["fileName"] for asset in server.runs[directory.key].assets)
@@ -98,7 +108,7 @@ def test_the_archive_of_a_run_gone_on_with_live_has_each_point_once(resumed):
     metrics = [
         m["payload"]["metric"] for m in archived_messages(directory.archive) if m["type"] == "metric_msg"
     ]
-    points = [(m["metricName"], m["step"]) for m in metrics if m["metricName"] != "process duration"]
+    points = [(m["metricName"], m["step"]) for m in metrics if m["metricName"] in ("loss", "accuracy")]
     assert len(points) == len(set(points)) == EPOCHS * 10
     assert read_json(directory.upload_file)["verified"]
 

@@ -11,6 +11,7 @@ from experiment.data.named_sets import load_arrays
 from experiment.store.archive_format import archived_messages, check_archive
 from experiment.store.files import read_json
 from experiment.store.find import list_runs
+from experiment.store.journal import read_metrics
 from experiment.sweep.file import read_sweep
 from experiment.sweep.plan import Plan
 from experiment.sweep.points import points
@@ -63,6 +64,12 @@ def test_every_trial_is_a_whole_run_of_its_own(swept):
         assert {"sweep", summary["sweep"]} <= set(run["tags"])
         assert run["threads"] == 1
         assert run["command"][1] == "--sweep"
+        printed = (directory / "console.log").read_text()  # of this trial alone, though workers run several
+        assert printed.count("\nepoch 1/") == printed.count("test accuracy") == 1
+        assert run["key"] in printed.splitlines()[0]
+    sampled = [{point.name for point in read_metrics(path)} for path in folder.glob("runs/*/system.jsonl")]
+    assert len(sampled) > len({run["process"]["pid"] for run in finished})  # not one a worker: one a trial
+    assert all("sys.compute.utilized" in names for names in sampled)
 
 
 def test_workers_take_one_run_after_the_other(swept):

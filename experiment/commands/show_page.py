@@ -201,13 +201,15 @@ def _next(row: Row) -> list[str]:
         words = [("train", "--resume"), ("experiment", "recover")]
     elif row.status != RUNNING:
         words = [("train", "--resume")]
-    if record.mode != "disabled" and row.status in (FINISHED, INTERRUPTED, FAILED) and not _in_comet(path):
+    if record.mode != "disabled" and row.status in (FINISHED, INTERRUPTED, FAILED) and not _in_comet(record):
         words.append(("experiment", "upload"))
     return [command_on(path, *each) for each in words]
 
 
-def _in_comet(path: Path) -> bool:
+def _in_comet(record: RunRecord) -> bool:
     from experiment.comet import upload
 
-    directory = RunDirectory(path)
+    if "registry" in record.run:  # it came from there
+        return True
+    directory = RunDirectory(Path(record.source))
     return directory.upload_file.exists() and upload.is_verified(directory)

@@ -75,8 +75,9 @@ class RunDirectory:
         """Hold the run's lock: one process at a time writes to a run.
 
         Raises:
-            UserError: another process holds it, or nothing can be written there.
+            UserError: another process holds it, nothing can be written there, or it is a registry's copy.
         """
+        self._refuse_copy()
         try:
             self.lock.acquire()
         except Timeout:
@@ -87,6 +88,15 @@ class RunDirectory:
             yield
         finally:
             self.lock.release()
+
+    def _refuse_copy(self) -> None:
+        """Refuse to change what was downloaded: Comet's registry would not hear of it."""
+        try:
+            is_copy = "registry" in read_run(self.path)
+        except UserError:  # a new run has no record yet
+            return
+        if is_copy:
+            raise UserError(f"'{self.path}' is a copy from the registry: it can be used, but not changed")
 
     def segment_folders(self) -> list[Path]:
         """Return the folders of the processes that worked on this run, in their order."""

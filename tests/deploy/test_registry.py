@@ -103,6 +103,14 @@ def test_a_version_that_is_here_needs_neither_key_nor_network(server, uploaded, 
     assert main(["show", f"registry:own/{NAME}:1.0.0"]) == 0
 
 
+def test_a_copy_from_the_registry_is_not_changed(server, uploaded, tmp_path, capsys):
+    register(uploaded)
+    main(["show", f"registry:own/{NAME}"])
+    (copy,) = (tmp_path / "cache").rglob("run.json")
+    assert "experiment upload" not in capsys.readouterr().out
+    assert "is a copy from the registry" in refused(["upload", str(copy.parent)], capsys)
+
+
 def test_without_a_key_it_is_one_sentence(account, monkeypatch, capsys):
     monkeypatch.delenv("COMET_API_KEY")
     for command in (["show", "registry:own/x"], ["predict", "registry:own/x", "a.png"]):

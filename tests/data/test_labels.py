@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from experiment.data import image_folder, image_report, image_set, labels, pictures
 from experiment.data.splits import split_arrays
@@ -248,3 +251,24 @@ def test_a_pipe_or_a_folder_called_csv_is_no_table(tmp_path):
     assert not labels.is_labels(str(tmp_path / "pipe.csv"))
     assert not labels.is_labels(str(tmp_path / "folder.csv"))
     assert pictures.is_pictures(str(tmp_path / "folder.csv"))
+
+
+CELLS = st.text(alphabet=st.sampled_from("ab,;\t\"' \n\r\x00é\u202e/."), max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.binary(max_size=80)
+    | st.lists(CELLS, max_size=12).map(lambda cells: f"file,label\n{','.join(cells)}".encode())
+)
+def test_whatever_is_in_a_file_it_is_a_table_or_one_sentence(content):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "labels.csv")
+        path.write_bytes(content)
+        said: list[str] = []
+        try:
+            said = image_set.reasons(inspect(path))
+        except UserError as error:
+            said = [str(error)]
+        assert said
+        assert all(line.isprintable() for line in said)

@@ -9,7 +9,7 @@ import pytest
 from experiment.run.story import Options, train_and_evaluate
 from experiment.system import keras_settings
 from params.spec import Params
-from tests.support.processes import run_python, run_train
+from tests.support.processes import run_python, run_train, train_here
 
 SHOW = """
 import experiment
@@ -54,9 +54,10 @@ def test_a_run_trains_whatever_keras_json_says(digits_file, tmp_path):
         ("[]", "holds no JSON object"),
     ],
 )
-def test_a_keras_json_that_keras_cannot_read_refuses_the_run(tmp_path, digits_file, text, said):
+def test_a_keras_json_that_keras_cannot_read_refuses_the_run(tmp_path, monkeypatch, digits_file, text, said):
     (tmp_path / "keras.json").write_text(text)
-    done = run_train("--dataset", digits_file, cwd=tmp_path, KERAS_HOME=str(tmp_path))
+    monkeypatch.delitem(keras_settings.sys.modules, "keras")
+    done = train_here("--dataset", digits_file, cwd=tmp_path, KERAS_HOME=str(tmp_path))
     assert done.returncode == 2
     assert f"{tmp_path / 'keras.json'}" in done.stderr
     assert said in done.stderr

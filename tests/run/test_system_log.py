@@ -9,6 +9,7 @@ import pytest
 
 from experiment.comet import session
 from experiment.comet.settings import import_comet
+from experiment.compare.report.details import facts
 from experiment.run import system_log
 from experiment.run.lifecycle import recorded
 from experiment.store.archive_format import archived_messages
@@ -22,6 +23,7 @@ from experiment.store.usage import usage_lines
 from experiment.system import sampler
 from experiment.system.console import Console
 from tests.support.made_runs import make_run
+from tests.support.processes import command_here
 
 FACTS = {"dataset": {"name": "none"}, "machine": {"cores": 2, "memory_gb": 25.3}}
 
@@ -165,6 +167,15 @@ def test_the_conclusion_is_a_line_each_on_memory_and_cores_on_the_gpu_and_on_tim
         "of 25.0 s: start-up 4.0 s (16%), compiling 1.0 s (4%), training 12.0 s (48%), "
         "evaluating 1.0 s (4%), logging 2.0 s (8%), closing 5.0 s (20%)",
     ]
+
+
+def test_show_and_the_report_say_it_with_the_runs_details(tmp_path):
+    lines = described(tmp_path / "runs", USAGE, epoch_s=2.0, process_s=25.0)
+    shown = command_here("show", "used", cwd=tmp_path, COLUMNS="200").stdout
+    machine = dict(facts(read_record(next((tmp_path / "runs").iterdir()))))["Machine"]
+    for line in lines:
+        assert line.partition(";")[0].partition(",")[0] in shown
+        assert ["use", line] in machine
 
 
 @pytest.mark.parametrize("usage", [{}, {"peak_memory_gb": "NaN"}, {"unheard_of": 3}])

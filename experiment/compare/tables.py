@@ -154,10 +154,18 @@ def interval_text(mean: float, half_width: float) -> str:
     return f"{mean:.4f}" if math.isnan(half_width) else f"{mean:.4f} ± {half_width:.4f}"
 
 
+def _delta_text(value: float | None) -> str:
+    """Return a difference to four places, ``+0.0000`` too; a smaller one to two digits."""
+    if value is None:
+        return ""
+    return f"{value:+.4f}" if value == 0 or abs(value) >= 0.00005 else f"{value:+.2g}"
+
+
 def _run_lines(comparison: Comparison) -> list[list[str]]:
     delta = f"delta {comparison.metric}"
     extra = [comparison.metric] if comparison.metric not in (*_AT_AN_EPOCH, *_OF_THE_TEST) else []
-    header = ["run", "name", "status", *comparison.parameters, "epochs", "best epoch"]
+    done = "epochs done" if "epochs" in comparison.parameters else "epochs"
+    header = ["run", "name", "status", *comparison.parameters, done, "best epoch"]
     header += [f"{name}, {place}" for name in _AT_AN_EPOCH for place in ("best", "last")]
     lines = [[*header, *_OF_THE_TEST, *extra, f"Δ {comparison.metric}"]]
     for place, row in enumerate(as_rows(comparison)):
@@ -167,6 +175,6 @@ def _run_lines(comparison: Comparison) -> list[list[str]]:
         cells += [number_text(row["epochs"]), number_text(row.get("best epoch"))]
         names = [f"{place} {name}" for name in _AT_AN_EPOCH for place in ("best", "last")]
         cells += [number_text(row.get(name)) for name in (*names, *_OF_THE_TEST, *extra)]
-        cells.append("baseline" if place == comparison.baseline else number_text(row[delta], sign="+"))
+        cells.append("baseline" if place == comparison.baseline else _delta_text(row[delta]))
         lines.append(cells)
     return lines

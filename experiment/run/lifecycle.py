@@ -92,16 +92,14 @@ def recorded(
         params: the parameters that apply, by their names.
         facts: further fields of ``run.json``.
         console: told of all that goes wrong with tracking.
-        sample_every: seconds from one sample of the machine to the next; 0 for none.
+        sample_every: seconds between samples of the machine; 0 for none.
         alert: let Comet send a notification of the end.
 
     Raises:
         RunFailed: something inside raised.
     """
-    secrets = (settings.api_key(),)
-    output = console.output
-    alone, threads = directory.exclusive(), threads_tell(console.notice)
-    with alone, threads, _interruption_names(directory), output.listening():
+    secrets, output, alone = (settings.api_key(),), console.output, directory.exclusive()
+    with alone, threads_tell(console.notice), _interruption_names(directory), output.listening():
         tracker = _open(directory, where, mode, params, facts, console)
         system_log = SystemLog(directory, tracker, sample_every, console.notice)
         status, error = FINISHED, None
@@ -119,9 +117,6 @@ def recorded(
         finally:
             if alert:
                 arrival.alert(directory, tracker, status, error, console)
-            # The progress bar owns the terminal; what closing says would be drawn over.
-            console.stop()
-            output.stop_telling()
             _close(directory, tracker, status, error, system_log.usage(), console)
 
 
@@ -208,6 +203,9 @@ def _close(
     usage: Mapping[str, Any],
     console: Console,
 ) -> None:
+    # The progress bar owns the terminal; what closing says would be drawn over.
+    console.stop()
+    console.output.stop_telling()
     deadline = time.monotonic() + (INTERRUPTED_SECONDS if status == INTERRUPTED else END_SECONDS)
     tracker.log_others({f"{USAGE}{name}": value for name, value in usage.items()})
     tracker.log_other("run_status", status)

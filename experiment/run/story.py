@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from experiment.comet.logged_parameters import LoggedParameters
 from experiment.comet.settings import api_key
+from experiment.comet.tracker import Tracker
 from experiment.data.splits import Dataset
 from experiment.errors import UserError
 from experiment.run import fitting
 from experiment.run import results as outcomes
-from experiment.run.inputs import log_inputs, open_data
+from experiment.run.inputs import Opened, log_inputs, open_data
 from experiment.run.lifecycle import recorded
 from experiment.run.options import Options
 from experiment.run.own_model import check_name, told_as_own, with_own_declared
@@ -79,17 +80,22 @@ def train_and_evaluate(
         every, alert = options.system_metrics_every, options.notify
         frame = recorded(directory, where, setup.mode, setup.certain(), setup.facts, console, every, alert)
         with frame as tracker, told_as_own(params.own):
-            parameters = LoggedParameters(tracker, setup.values, setup.optional)
-            log_inputs(tracker, directory, opened, setup.split, setup.params, setup.facts, setup.own_code)
-            split = _prepare(setup, parameters)
-            model = _build(setup, parameters, split)
-            start = fitting.restore(setup, parameters, split, model)
-            fitted = fitting.fit(setup, parameters, split, model, start)
-            evaluated = _evaluate(setup, parameters, split, model, fitted)
-            results = _conclude(setup, parameters, split, model, fitted, evaluated)
+            results = _take_steps(setup, opened, tracker)
             console.output.line(result_line(results, setup.split.name))
     write_json(directory.results_file, results | {"process_s": process_clock.process_seconds()})
     return read_record(directory.path)
+
+
+def _take_steps(setup: Setup, opened: Opened, tracker: Tracker) -> dict[str, Any]:
+    """Log, load, build, restore, fit, evaluate, conclude: what happens once a run is being recorded."""
+    parameters = LoggedParameters(tracker, setup.values, setup.optional)
+    log_inputs(tracker, setup.directory, opened, setup.split, setup.params, setup.facts, setup.own_code)
+    split = _prepare(setup, parameters)
+    model = _build(setup, parameters, split)
+    start = fitting.restore(setup, parameters, split, model)
+    fitted = fitting.fit(setup, parameters, split, model, start)
+    evaluated = _evaluate(setup, parameters, split, model, fitted)
+    return _conclude(setup, parameters, split, model, fitted, evaluated)
 
 
 def _with_own_model(params: Params, build_model: ModelBuilder | None) -> tuple[Params, ModelBuilder | None]:

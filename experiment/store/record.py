@@ -16,6 +16,7 @@ from pydantic import Field, RootModel
 from experiment.store.files import DamagedFile, Number, Scalar, Schema, Seconds, read_json
 from experiment.store.journal import Point
 from experiment.store.predictions import Predictions
+from experiment.system.names import short
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second that commands do not need
@@ -63,7 +64,7 @@ class RunRecord:
     def __repr__(self) -> str:
         """Return the run in a few lines; the dataclass' own would be all of ``run.json``."""
         accuracy, loss = (self.results.get(f"test_{name}") for name in ("accuracy", "loss"))
-        lines = [f"run {self.key[:12]}  {self.name}  {self.status}, {self.mode}", f"  {self.source}"]
+        lines = [f"run {short(self.key)}  {self.name}  {self.status}, {self.mode}", f"  {self.source}"]
         if isinstance(accuracy, float) and isinstance(loss, float):
             epochs = self.results.get("epochs")
             lines.insert(1, f"  test accuracy {accuracy:.4f}, loss {loss:.4f}, after {epochs} epochs")

@@ -12,7 +12,7 @@ from experiment.commands.train import main
 from experiment.errors import UserError
 from experiment.rerun import differences
 from experiment.run import Options, train_and_evaluate
-from experiment.run.own_model import spec_of
+from experiment.run.own_model import spec_of, with_own_declared
 from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record
 from experiment.sweep.file import read_sweep
@@ -191,14 +191,11 @@ def test_a_run_of_it_is_logged_gone_on_with_from_elsewhere_and_repeatable(
     assert "any more: give --model FILE.py:FUNCTION" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_a_program_may_name_the_file_too(net, digits, tmp_path):
-    options = Options(mode="disabled", runs=tmp_path / "runs", quiet=True)
-    params = Params(model=f"{net}:build", epochs=1, compile="off")
-    record = train_and_evaluate(params, dataset=digits, options=options)
-    assert record.params["width"] == 4
+def test_a_program_may_name_the_file_too(net, tmp_path):
+    params = Params(model=f"{net}:build", epochs=1)
+    assert with_own_declared(params).applicable()["width"] == 4
     with pytest.raises(UserError, match="and build_model=…: give one of them"):
-        train_and_evaluate(params, build_model=print, dataset=digits, options=options)
+        train_and_evaluate(params, build_model=print, options=Options(runs=tmp_path / "runs"))
 
 
 def build_wide(get_parameter, image_shape, classes):

@@ -6,6 +6,7 @@ import types
 
 import pytest
 
+from experiment.comet.settings import import_comet
 from experiment.system import gpu
 from experiment.system.gpu import Gpus, find_gpus
 from experiment.system.sampler import Sampler
@@ -111,6 +112,7 @@ def test_a_sample_has_the_sdks_names_and_units_and_the_mean_use_since_the_last()
 
 
 def test_a_sample_has_the_fields_of_the_sdks_own_collector(monkeypatch):
+    import_comet()  # first, as it keeps the SDK from printing in this process
     from comet_ml.system.gpu import devices, gpu_logging, identifiers
 
     nvml = Nvml()

@@ -6,6 +6,7 @@ import time
 import psutil
 import pytest
 
+from experiment.comet.settings import import_comet
 from experiment.system import sampler
 from experiment.system.sampler import Probes, Sampler
 from tests.support.processes import ROOT, run_python
@@ -20,6 +21,7 @@ def samples(monkeypatch):
 
 
 def test_a_sample_has_the_names_of_the_sdks_own_collectors():
+    import_comet()  # first, as it keeps the SDK from printing in this process
     from comet_ml.system.cpu.cpu_metrics_data_logger import CPUMetricsDataLogger
     from comet_ml.system.disk.disk_metrics_data_logger import DiskMetricsDataLogger
     from comet_ml.system.network.network_metrics_data_logger import NetworkMetricsDataLogger

@@ -85,10 +85,12 @@ def fit(
     get_parameter, checkpoint, console = parameters.get_parameter, start.checkpoint, setup.console
     tuned_epochs = get_parameter("fine-tune-epochs") if setup.is_pretrained else 0
     epochs, done = get_parameter("epochs"), checkpoint.epochs if checkpoint else 0
-    logger = _logger(setup, parameters, split, epochs + tuned_epochs)
+    steps = math.ceil(len(split.train) / get_parameter("batch-size"))
+    logger = _logger(setup, parameters, (epochs + tuned_epochs, steps))
     logger.history = checkpoint.state["history"] if checkpoint else {}
 
     def told(stopping: EarlyStopping | None, tuned_from: int | None = None) -> list[keras.callbacks.Callback]:
+        logger.steps_before = (tuned_from or 0) * steps
         # In this order: what a checkpoint counts as done must be in the journal before, and on disk before
         # others are told of it.
         keeping = callbacks.Checkpoints(setup.directory.checkpoints, logger, stopping, tuned_from)
@@ -121,9 +123,8 @@ def fit(
     return Fitted(training, logger, tuning, time.perf_counter() - started)
 
 
-def _logger(setup: Setup, parameters: LoggedParameters, split: Dataset, epochs: int) -> MetricsLogger:
+def _logger(setup: Setup, parameters: LoggedParameters, epochs_and_steps: tuple[int, int]) -> MetricsLogger:
     from experiment.training import callbacks
 
-    steps = math.ceil(len(split.train) / parameters.get_parameter("batch-size"))
     journal, stop = MetricsJournal(setup.directory.metrics_file), parameters.get_parameter("on-nan")
-    return callbacks.MetricsLogger(parameters.tracker, journal, setup.console, epochs, steps, stop)
+    return callbacks.MetricsLogger(parameters.tracker, journal, setup.console, *epochs_and_steps, stop)

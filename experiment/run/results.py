@@ -154,8 +154,8 @@ def log_fine_tuning(tracker: Tracker, tuning: Mapping[str, Any], console: Consol
     )
 
 
-def log_weights(tracker: Tracker, directory: RunDirectory, model: Any) -> None:
-    """Keep and log a histogram of each trained weight array at the last step; count all values."""
+def log_weights(tracker: Tracker, directory: RunDirectory, model: Any, step: int) -> None:
+    """Keep and log a histogram of each trained weight array at the last ``step``; count all values."""
     counts = {
         "trainable_parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
         "total_parameters": model.count_params(),
@@ -164,7 +164,7 @@ def log_weights(tracker: Tracker, directory: RunDirectory, model: Any) -> None:
     directory.update_run(**counts)
     weights = {weight.path: weight.numpy() for weight in model.trainable_weights}
     matrices.write_weight_histograms(directory.figures, weights)
-    figures.log_weight_histograms(tracker, weights, int(model.optimizer.iterations.numpy()))
+    figures.log_weight_histograms(tracker, weights, step)
 
 
 def write_bundle(

@@ -188,7 +188,7 @@ def _conclude(
         *(tracker, directory, split, fitted.logger, evaluated.held_out, evaluated.on_test, results)
     )
     results |= setup.purpose.conclude(tracker, directory, fitted.logger.history, results)
-    outcomes.log_weights(tracker, directory, model)
+    outcomes.log_weights(tracker, directory, model, fitted.logger.step())
     bundle = outcomes.write_bundle(
         *(directory, evaluated.saved, split, parameters.logged(), results, setup.opened.depth),
         setup.facts.get("backbone"),

@@ -32,7 +32,8 @@ class MetricsLogger(keras.callbacks.Callback):
 
     ``history`` holds what was logged of each epoch; ``clock`` the seconds, of a monotonic clock, at which
     each epoch began and the last one ended, logging included. A loss that is not finite is logged as such;
-    then ``Diverged`` is raised, unless ``on_nan`` is 'continue'.
+    then ``Diverged`` is raised, unless ``on_nan`` is 'continue'. ``steps_before`` are those of an earlier
+    optimizer, which the model's own does not count.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class MetricsLogger(keras.callbacks.Callback):
         self._stops = on_nan == "stop"
         self._stride = -(-epochs * steps_per_epoch // STEP_POINTS)
         self._step_losses: list[tuple[int, dict[str, float]]] = []
+        self.steps_before = 0
         self.history: dict[str, list[float]] = {}
         self.clock: list[float] = []
 
@@ -73,17 +75,18 @@ class MetricsLogger(keras.callbacks.Callback):
         for name, value in metrics.items():
             self.history.setdefault(name, []).append(value)
         # All points of an epoch in one append, as each is followed by an fsync.
-        self._log(epoch + 1, [*self._step_losses, (self._step(), metrics)])
+        self._log(epoch + 1, [*self._step_losses, (self.step(), metrics)])
         self._step_losses = []
         self._console.epoch(epoch + 1, self._epochs, metrics)
         # The next epoch begins here: what later callbacks take, checkpoints above all, is of its seconds.
         self.clock.append(time.perf_counter())
         # After the points are logged: the record then shows the value that ended the run.
         for name in ("loss", "val_loss"):
-            self._check(name, metrics.get(name, 0.0), self._step())
+            self._check(name, metrics.get(name, 0.0), self.step())
 
     def step_losses(self, first_step: int, losses: np.ndarray) -> None:
-        """Keep some of the losses float32 [steps] of single steps, counted from ``first_step`` ≥ 1."""
+        """Keep some of the losses float32 [steps] of single steps, the optimizer's ``first_step`` ≥ 1 on."""
+        first_step += self.steps_before
         # The first is enough, as weights that are NaN stay so.
         wrong = np.flatnonzero(~np.isfinite(losses))[:1] if self._stops else ()
         for step, loss in enumerate(losses, first_step):
@@ -103,10 +106,11 @@ class MetricsLogger(keras.callbacks.Callback):
     def log_test(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log the final test metrics, in the SDK's test context."""
         with self._tracker.test():
-            self._log(epoch, [(self._step(), dict(metrics))], prefix="test_")
+            self._log(epoch, [(self.step(), dict(metrics))], prefix="test_")
 
-    def _step(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())
+    def step(self) -> int:
+        """Return how many steps the run has trained for."""
+        return self.steps_before + int(self.model.optimizer.iterations.numpy())
 
     def _log(self, epoch: int, rows: list[tuple[int, dict[str, float]]], prefix: str = "") -> None:
         now = time.time()

@@ -100,14 +100,13 @@ def tuning_stage(model: keras.Model, dataset: Dataset, get_parameter: GetParamet
 
     The stage starts from what the layers before that block make of pictures, unless augmentation shifts or
     turns those, or that would take more memory than there is: then it is the whole model on its images. The
-    model gets a new optimizer, which goes on counting steps.
+    model gets a new optimizer. Its steps count from 0: Adam corrects its first averages by that count, and
+    would take steps of up to six times the rate at a later one.
     """
     trunk, tail = _unfreeze(model.layers[-3], get_parameter("fine-tune-from"))
-    steps = model.optimizer.iterations
     rate = {"learning_rate": get_parameter("fine-tune-lr")}
     optimizer = keras.optimizers.get({"class_name": get_parameter("optimizer"), "config": rate})
     optimizer.build(model.trainable_variables)
-    optimizer.iterations.assign(steps)
     model.compile(optimizer=optimizer, loss=model.loss, metrics=["accuracy"])
     flips = bool(get_parameter("augment-flip"))
     images = (len(dataset.train) + len(dataset.validation)) * (1 + flips)

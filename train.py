@@ -21,4 +21,7 @@ except ModuleNotFoundError as error:
 
 if __name__ == "__main__":
     streams.settle_for_run("train.py")
-    leave(main(description=__doc__))
+    try:
+        leave(main(description=__doc__))
+    except ModuleNotFoundError as error:  # of what is imported only where it is needed
+        sys.exit(f"train.py: {not_installed(error)}")

@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run_command(options)
     except UserError as error:
         parser.error(str(error))
+    except ModuleNotFoundError as error:  # of what is imported only where it is needed
+        sys.exit(f"python -m experiment: {not_installed(error)}")
 
 
 COMMANDS = {

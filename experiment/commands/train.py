@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,10 @@ RESUMABLE = (
 )
 
 
+# What a run imports only once its directory is there.
+NEEDED = ("keras", "matplotlib", "rich", "tensorflow")
+
+
 def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
     """Run the command line.
 
@@ -53,6 +58,7 @@ def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
         options = parser.parse_args(arguments)
         flags = given_flags(options)
         check_together(options)
+        _check_installed()
         if options.resume:
             return _resume(options, flags, spec)
         if options.rerun:
@@ -65,6 +71,13 @@ def main(arguments: Sequence[str] | None = None, description: str = "") -> int:
         return _train(params, options)
     except UserError as error:
         parser.error(str(error))
+
+
+def _check_installed() -> None:
+    """Raise ModuleNotFoundError for a package that a run would miss later."""
+    for package in NEEDED:
+        if not importlib.util.find_spec(package):
+            raise ModuleNotFoundError(f"No module named '{package}'", name=package)
 
 
 def _resume(options: argparse.Namespace, flags: dict[str, str], spec: type[Params]) -> int:

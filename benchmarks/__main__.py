@@ -6,6 +6,8 @@ whole     the tutorial's script and ours, tracked and with --mode disabled, from
 short     Keras under Comet's own logging, plain Keras, and ours, for a few epochs
 training  NumPy, JAX, PyTorch and the arithmetic limit beside ours, training alone
 cnn       the network of mnist-cnn in plain Keras and as ours, 2 epochs
+
+Beside these, benchmarks.transfer, .many_runs and .sweeps time what takes other data.
 """
 
 from __future__ import annotations
@@ -139,18 +141,18 @@ def compare(
 
 def peer(name: str, data: Path, epochs: int, *flags: str) -> Result:
     """Run a peer in a process of its own."""
-    return _run("-m", f"benchmarks.peers.{name}", str(data), str(epochs), *flags)
+    return run("-m", f"benchmarks.peers.{name}", str(data), str(epochs), *flags)
 
 
 def train(data: Path, epochs: int, *flags: str) -> Result:
     """Run train.py in a process of its own, tracked offline unless the flags say otherwise."""
     mode = () if "--mode" in flags else ("--mode", "offline")
     common = ("--dataset", str(data), "--epochs", str(epochs), "--json", "--quiet")
-    return _run(str(ROOT / "train.py"), *common, *mode, *flags)
+    return run(str(ROOT / "train.py"), *common, *mode, *flags)
 
 
-def _run(*arguments: str) -> Result:
-    """Run Python in an empty home; return what it printed, with its seconds and its peak memory in bytes."""
+def run(*arguments: str, **variables: str) -> Result:
+    """Run Python in an empty home; return what it printed, seconds, those of processors, peak bytes."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         # Importing our package sets TensorFlow's and Keras' variables, which are not the peers' defaults.
         hidden = ("COMET_", "KERAS_", "TF_")
@@ -159,7 +161,7 @@ def _run(*arguments: str) -> Result:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder,
-            env=environment | {"HOME": folder, "PYTHONPATH": str(ROOT)},
+            env=environment | {"HOME": folder, "PYTHONPATH": str(ROOT)} | variables,
             stdout=output,
             stderr=subprocess.DEVNULL,
         )
@@ -170,7 +172,8 @@ def _run(*arguments: str) -> Result:
             raise SystemExit(f"{' '.join(arguments)} ended with exit code {process.returncode}")
         output.seek(0)
         printed = json.loads(output.read().splitlines()[-1])
-        return printed | {"wall_s": wall, "peak_bytes": usage.ru_maxrss * 1024}
+        cpu = usage.ru_utime + usage.ru_stime
+        return printed | {"wall_s": wall, "cpu_s": cpu, "peak_bytes": usage.ru_maxrss * 1024}
 
 
 if __name__ == "__main__":

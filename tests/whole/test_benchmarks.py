@@ -8,12 +8,14 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import many_runs
+from benchmarks import many_runs, transfer
 from experiment import __main__ as command_line
 from experiment.store.archive_reader import read_archive
+from tests.support.pictures import write_class
 from tests.support.processes import run_python, train_here
 
 
@@ -28,11 +30,11 @@ def run_here(*arguments: str) -> benchmarks.Result:
             patch.setattr(sys, "argv", list(arguments[1:]))
             runpy.run_module(arguments[1], run_name="__main__")
         printed = out.getvalue()
-    return json.loads(printed.splitlines()[-1]) | {"wall_s": 1.0, "peak_bytes": 1.0}
+    return json.loads(printed.splitlines()[-1]) | {"wall_s": 1.0, "cpu_s": 1.0, "peak_bytes": 1.0}
 
 
 def test_the_benchmark_prints_its_table(digits_file, monkeypatch, capsys):
-    in_a_process, measured = benchmarks._run, []
+    in_a_process, measured = benchmarks.run, []
 
     def run(*arguments: str) -> benchmarks.Result:
         if arguments[1].endswith(("tutorial", "ceiling", "ours_training")) or arguments[0] != "-m":
@@ -40,7 +42,7 @@ def test_the_benchmark_prints_its_table(digits_file, monkeypatch, capsys):
         measured.append(in_a_process(*arguments))
         return measured[-1]
 
-    monkeypatch.setattr(benchmarks, "_run", run)
+    monkeypatch.setattr(benchmarks, "run", run)
     flags = ("whole", "training", "--rounds", "1", "--epochs", "1", "--whole", "1")
     monkeypatch.setattr(sys, "argv", ["benchmarks", str(digits_file), *flags])
     benchmarks.main()
@@ -67,3 +69,18 @@ def test_the_runs_and_the_archive_that_many_runs_makes_are_read(tmp_path, capsys
     many_runs.make_archive(tmp_path / "large.zip", 3_000_000)
     record = read_archive(tmp_path / "large.zip")
     assert record.results["best"]["val_loss"] == record.results["last"]["val_loss"]
+
+
+def test_transfer_divides_a_folder_for_its_peer_and_prints_rows(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    for name, shade in (("dark", 60), ("light", 160)):
+        write_class(tmp_path / "folder" / name, random.integers(shade, shade + 90, (20, 8, 8, 3), np.uint8))
+    transfer.divide(tmp_path / "folder", tmp_path / "divided")
+    parts = [
+        len(list((tmp_path / "divided" / part).rglob("*.png"))) for part in ("train", "validation", "test")
+    ]
+    assert parts == [27, 5, 8]
+    result = {"wall_s": 9.0, "cpu_s": 8.0, "test_accuracy": 0.9}
+    transfer.print_row("ours", {"keras": [result]}, "keras", slice(None))
+    assert "1.00 – 1.00" in capsys.readouterr().out

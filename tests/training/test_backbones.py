@@ -220,6 +220,6 @@ def test_a_file_that_changed_since_it_was_found_is_refused(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_pictures_that_do_not_fit_are_refused(name, shape):
     with pytest.raises(
-        UserError, match=f"do not fit the backbone {name}: 32 × 32 or more and 1 or 3 channels"
+        UserError, match=f"do not fit the backbone {name}: 32 × 32 or more, and 1 or 3 channels"
     ):
         build_backbone(name, as_found(name, Path(__file__)), shape)

@@ -281,8 +281,11 @@ BAD_INPUT = {
         "dropout = 1.0: should be a number of at least 0 and less than 1",
     ),
     "not a number": (["--initial-lr", "nan"], "initial-lr = nan: should be"),
-    "an unknown choice": (["--optimizer", "adamw"], "should be 'adamax', 'adam', 'rmsprop' or 'sgd'"),
-    "an unknown model": (["--model", "vgg"], "model = 'vgg': should be 'mlp' or 'cnn'"),
+    "an unknown choice": (
+        ["--optimizer", "adagrad"],
+        "should be 'adamax', 'adam', 'adamw', 'lion', 'rmsprop' or 'sgd'",
+    ),
+    "an unknown model": (["--model", "vgg"], "model = 'vgg': should be 'mlp', 'cnn', 'pretrained', or"),
     "an unknown mode": (["--mode", "on-line"], "invalid choice: 'on-line'"),
     "a validation fraction of 1": (["--validation", "1"], "validation = '1': should be 'test' or a fraction"),
     "a model file with a folder": (

@@ -15,6 +15,7 @@ from experiment.run import lettering
 SAMPLES, MISTAKES = 60, 40
 GRID_COLUMNS, GRID_ROWS, LEAST_OF_A_CLASS = 10, 20, 5
 DOTS_PER_INCH = 120
+MOST_PIXELS = 256  # of an image in a grid, where it is an inch wide
 
 
 def confident_mistakes(labels: np.ndarray, probabilities: np.ndarray, count: int = MISTAKES) -> np.ndarray:
@@ -187,21 +188,23 @@ def _log_grid(
     columns: int = GRID_COLUMNS,
     places: Sequence[int] | None = None,
 ) -> None:
-    """Log a grid of images uint8 [N, H, W, C], on one pair of axes: 40 would take seconds to lay out."""
+    """Log a grid of images uint8 [N, H, W, C], drawn as a single picture: many take seconds to lay out."""
+    images = np.stack([_reduced(image) for image in images])
     height, width = images.shape[1:3]
     places = range(len(images)) if places is None else places
     rows, lines = -(-(max(places) + 1) // columns), max(caption.count("\n") + 1 for caption in captions)
-    across, gap = width * 1.12, 0.26 * lines * width  # of a column; above each image, for its caption
+    # Of a column, and above each image for its caption, in whole pixels.
+    across, gap = width + max(1, round(width * 0.12)), max(1, round(0.26 * lines * width))
     down = height + gap
     figure = new_figure(columns, 0.4 + columns * down * rows / (columns * across))
     figure.suptitle(title, fontsize=11)
     families = lettering.families("".join(captions))
     axes = figure.add_subplot()
     axes.axis("off")
+    canvas = np.full((rows * down, columns * across, *_drawn(images[0]).shape[2:]), 255, np.uint8)
     for number, image, caption in zip(places, images, captions, strict=True):
         left, top = number % columns * across, number // columns * down + gap
-        place = (left, left + width, top + height, top)
-        axes.imshow(_drawn(image), cmap="gray", vmin=0, vmax=255, extent=place)
+        canvas[top : top + height, left : left + width] = _drawn(image)
         middle, above = left + width / 2, top - 0.04 * width
         axes.text(
             *(middle, above, caption),
@@ -211,8 +214,19 @@ def _log_grid(
             va="bottom",
             parse_math=False,  # a class may be called $5
         )
-    axes.set(xlim=(0, columns * across), ylim=(rows * down, 0))  # each imshow set them to its own image
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=255, extent=(0, columns * across, rows * down, 0))
     _log_figure(experiment, path, figure)
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    """Return an image [H, W, C] no wider than it is drawn: 40 large ones would take much memory."""
+    factor = -(-max(image.shape[:2]) // MOST_PIXELS)
+    if factor == 1:
+        return image
+    from PIL import Image
+
+    reduced = np.asarray(Image.fromarray(_drawn(image)).reduce(factor))
+    return reduced.reshape(*reduced.shape[:2], image.shape[-1])
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Any:

@@ -80,7 +80,7 @@ def fit(
     setup: Setup, parameters: LoggedParameters, split: Dataset, model: keras.Model, start: Start
 ) -> Fitted:
     """Train; each epoch is journalled, then told to the tracker, then kept as a checkpoint."""
-    from experiment.training import callbacks, epoch_progress, fine_tuning, trainer
+    from experiment.training import callbacks, epoch_progress, fine_tuning, plateau, trainer
 
     get_parameter, checkpoint, console = parameters.get_parameter, start.checkpoint, setup.console
     tuned_epochs = get_parameter("fine-tune-epochs") if setup.is_pretrained else 0
@@ -94,7 +94,7 @@ def fit(
         # In this order: what a checkpoint counts as done must be in the journal before, and on disk before
         # others are told of it.
         keeping = callbacks.Checkpoints(setup.directory.checkpoints, logger, stopping, tuned_from)
-        slowing = callbacks.plateau(get_parameter, logger.history) if tuned_from is None else []
+        slowing = plateau.plateau(get_parameter, logger.history) if tuned_from is None else []
         shown = [epoch_progress.EpochProgress(console)] if console.moves_within_epochs else []
         parts = (logger, *slowing, keeping, *shown, *setup.options.callbacks)
         return [*([stopping] if stopping else []), *parts]

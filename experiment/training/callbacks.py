@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
     """Keras' early stopping, keeping the best weights, that can go on from a checkpoint."""
 
     def __init__(self, patience: int, checkpoint: Checkpoint | None, monitor: str = "val_loss") -> None:
-        super().__init__(monitor, patience=patience, mode=_mode(monitor), restore_best_weights=True)
+        super().__init__(monitor, patience=patience, mode=mode_of(monitor), restore_best_weights=True)
         self._checkpoint = checkpoint
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -155,32 +155,6 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         values = {name: getattr(self, name) for name in names}
         # Plain floats for JSON; best_epoch and wait come back as floats, which Keras compares alike.
         return {name: value if value is None else float(value) for name, value in values.items()}
-
-
-class Plateau(keras.callbacks.ReduceLROnPlateau):
-    """Keras' reduction of the learning rate on a plateau, that can go on from where a run was.
-
-    Args:
-        factor: what the rate is multiplied by.
-        patience: epochs without a better value that make a plateau.
-        initial_lr: the rate of the first step.
-        monitor: which value.
-        earlier: those of the epochs that are done: counters and rate follow from them.
-    """
-
-    def __init__(
-        self, factor: float, patience: int, initial_lr: float, monitor: str, earlier: Sequence[float]
-    ) -> None:
-        super().__init__(monitor, factor, patience, mode=_mode(monitor))
-        self._initial_lr = initial_lr
-        self._earlier = tuple(earlier)
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Begin with nothing, or go through the epochs that are done."""
-        super().on_train_begin(logs)
-        self.model.optimizer.learning_rate = self._initial_lr
-        for epoch, value in enumerate(self._earlier):
-            self.on_epoch_end(epoch, {self.monitor: value})
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -226,21 +200,13 @@ class Checkpoints(keras.callbacks.Callback):
             write_checkpoint(self._folder, checkpoint)
 
 
-def plateau(get_parameter: Callable[[str], Any], history: Mapping[str, Sequence[float]]) -> list[Plateau]:
-    """Return the callback that the schedule ``plateau`` asks for, after the epochs of a history; [] else."""
-    if get_parameter("schedule") != "plateau":
-        return []
-    factor, patience = get_parameter("plateau-factor"), get_parameter("plateau-patience")
-    monitor = get_parameter("monitor")
-    return [Plateau(factor, patience, get_parameter("initial-lr"), monitor, history.get(monitor, ()))]
-
-
 def keeps_best(get_parameter: Callable[[str], Any]) -> bool:
     """Tell whether the best epoch's weights are saved, not the last one's."""
     return bool(get_parameter("early-stopping") or get_parameter("keep") == "best")
 
 
-def _mode(monitor: str) -> str:
+def mode_of(monitor: str) -> str:
+    """Return "min" or "max": which of a monitor's values Keras takes for the better one."""
     return "min" if MONITORS[monitor] else "max"
 
 

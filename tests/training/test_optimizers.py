@@ -9,7 +9,7 @@ from keras.optimizers import schedules
 
 from experiment.data.arrays import check_arrays
 from experiment.data.splits import split_arrays
-from experiment.training import callbacks, checkpoints, feed, optimizers, trainer
+from experiment.training import callbacks, checkpoints, feed, optimizers, plateau, trainer
 from experiment.training.averaging import validated_weights
 from params.spec import Params
 
@@ -68,7 +68,7 @@ def train(dataset, get_parameter, folder, stop_after=None):
         checkpoints.restore(checkpoint, model)
     notes = Notes(checkpoint.state["history"] if checkpoint else {}, stop_after)
     told = [
-        *(notes, *callbacks.plateau(get_parameter, notes.history)),
+        *(notes, *plateau.plateau(get_parameter, notes.history)),
         callbacks.Checkpoints(folder, notes, None),
     ]
     trainer.fit(model, dataset, get_parameter, told, checkpoint.epochs if checkpoint else 0)

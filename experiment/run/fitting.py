@@ -86,7 +86,7 @@ def fit(
     tuned_epochs = get_parameter("fine-tune-epochs") if setup.is_pretrained else 0
     epochs, done = get_parameter("epochs"), checkpoint.epochs if checkpoint else 0
     steps = math.ceil(len(split.train) / get_parameter("batch-size"))
-    logger = _logger(setup, parameters, (epochs + tuned_epochs, steps))
+    logger = _logger(setup, parameters, epochs + tuned_epochs, steps)
     logger.history = checkpoint.state["history"] if checkpoint else {}
 
     def told(stopping: EarlyStopping | None, tuned_from: int | None = None) -> list[keras.callbacks.Callback]:
@@ -123,8 +123,8 @@ def fit(
     return Fitted(training, logger, tuning, time.perf_counter() - started)
 
 
-def _logger(setup: Setup, parameters: LoggedParameters, epochs_and_steps: tuple[int, int]) -> MetricsLogger:
+def _logger(setup: Setup, parameters: LoggedParameters, epochs: int, steps: int) -> MetricsLogger:
     from experiment.training import callbacks
 
     journal, stop = MetricsJournal(setup.directory.metrics_file), parameters.get_parameter("on-nan")
-    return callbacks.MetricsLogger(parameters.tracker, journal, setup.console, *epochs_and_steps, stop)
+    return callbacks.MetricsLogger(parameters.tracker, journal, setup.console, epochs, steps, stop)

@@ -128,7 +128,12 @@ def _local_file(module: ModuleType | None) -> Path | None:
     if not given or not given.endswith(".py"):
         return None
     path = Path(given).resolve()
-    return path if path.is_file() and not _belongs_to_project(path) and not _is_installed(path) else None
+    return path if path.is_file() and is_foreign(path) else None
+
+
+def is_foreign(path: Path) -> bool:
+    """Tell whether a file, its path resolved, is somebody's own: not this project's, not installed."""
+    return not _belongs_to_project(path) and not _is_installed(path)
 
 
 def _belongs_to_project(path: Path) -> bool:

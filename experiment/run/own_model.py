@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from experiment.data.arrays import Examples
 from experiment.errors import UserError
+from experiment.run.own_code import is_foreign
 from experiment.system import keras_settings, machine
 from params.checks import OWN_MODEL
 from params.load import check_params
@@ -229,10 +230,5 @@ def _own_frames(error: BaseException, file: Path) -> list[traceback.FrameSummary
     return [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).resolve().is_relative_to(folder) and not _is_elsewhere(frame.filename)
+        if (path := Path(frame.filename).resolve()).is_relative_to(folder) and is_foreign(path)
     ]
-
-
-def _is_elsewhere(filename: str) -> bool:
-    path = Path(filename).resolve()
-    return "site-packages" in path.parts or path.is_relative_to(_OURS)

@@ -14,7 +14,6 @@ import keras
 from keras import layers
 
 from experiment.data.splits import Dataset
-from experiment.data.weights import find_weights
 from experiment.evaluation.measures import best_epoch
 from experiment.training import checkpoints, trainer
 from experiment.training.backbones import first_of_block
@@ -112,8 +111,7 @@ def tuning_stage(model: keras.Model, dataset: Dataset, get_parameter: GetParamet
     images = (len(dataset.train) + len(dataset.validation)) * (1 + flips)
     if moves(get_parameter) or images * 4 * math.prod(trunk.output_shape[1:]) > budget:
         return Stage(model, dataset)
-    weights = find_weights(get_parameter("backbone"), get_parameter("backbone-weights"))
-    computing = Features(trunk, weights, lambda *_: None, compute_all)
+    computing = Features(trunk, (), lambda *_: None, compute_all)
     return stage_on(computing, model, tail, dataset, flips=flips)
 
 

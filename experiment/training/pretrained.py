@@ -70,7 +70,8 @@ def head_stage(
         return Stage(model, dataset, notice=notice)
     weights = find_weights(get_parameter("backbone"), get_parameter("backbone-weights"))
     look_up = functools.partial(feature_cache.look_up, notify=notify)
-    computing = Features(model.layers[-3], weights, progress, look_up)
+    backbone = model.layers[-3]
+    computing = Features(backbone, _settings(backbone, weights), progress, look_up)
     return stage_on(computing, model, None, dataset, flips=get_parameter("augment-flip"))
 
 
@@ -147,14 +148,20 @@ def compute_all(
 class Features:
     """What frozen layers make of examples, and how many of those had to be computed.
 
-    ``look_up`` is that of ``feature_cache``, told whom to notify, or ``compute_all``.
+    Args:
+        backbone: the layers.
+        settings: what features depend on beside images and mirroring, where they are kept.
+        progress: told of what is computed, how many are done, of how many.
+        look_up: that of ``feature_cache``, told whom to notify, or ``compute_all``.
     """
 
-    def __init__(self, backbone: keras.Model, weights: Weights, progress: Progress, look_up: LookUp) -> None:
+    def __init__(
+        self, backbone: keras.Model, settings: Sequence[Any], progress: Progress, look_up: LookUp
+    ) -> None:
         self._progress = progress
         self._look_up = look_up
         self._shape = tuple(backbone.output_shape[1:])
-        self._settings = _settings(backbone, weights)
+        self._settings = settings
         self.images = self.kept = 0
 
         @tf.function(autograph=False)

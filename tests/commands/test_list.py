@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from experiment import __main__ as command_line
 from experiment import store
 from experiment.comet import upload
 from experiment.store.directory import RunDirectory
@@ -16,6 +15,7 @@ from experiment.store.files import read_json, write_json
 from experiment.store.find import Runs
 from experiment.system.text_table import width_of
 from tests.support.made_runs import make_run
+from tests.support.processes import tell
 
 LONG = "x" * 90
 NAMES = ["plain", "a name of many words that somebody wrote", "手書き数字 のモデル", LONG]
@@ -31,14 +31,6 @@ def runs(tmp_path):
             write_json(path / "run.json", read_json(path / "run.json") | told)
     make_run(tmp_path / "runs", "failed", run_status="failed", run_started=1.6e9, initial_lr=0.1)
     return tmp_path / "runs"
-
-
-def tell(capsys, *arguments) -> tuple[int, str, str]:
-    try:
-        code = command_line.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    return code, *capsys.readouterr()
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 160, 200])

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from experiment import __main__ as command_line
 from experiment.comet.settings import import_comet
 from experiment.errors import UserError
 from experiment.run.resume import check_resumable
@@ -21,7 +20,7 @@ from experiment.store.find import Runs, list_runs, waiting_runs
 from params.spec import Params
 from tests.support.comet_server import CometServer, as_uploaded
 from tests.support.made_runs import make_run
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, tell
 
 
 @pytest.fixture
@@ -34,14 +33,6 @@ def runs(tmp_path) -> Path:
         archive_writer.recover(directory)
     make_run(tmp_path / "runs", "failed", run_status="failed", seed=9)
     return tmp_path / "runs"
-
-
-def tell(capsys, *arguments) -> tuple[int, str, str]:
-    try:
-        code = command_line.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    return code, *capsys.readouterr()
 
 
 def names(runs) -> list[str]:

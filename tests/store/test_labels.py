@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from experiment import __main__ as command_line
 from experiment.comet import upload
 from experiment.comet.settings import import_comet
 from experiment.errors import UserError
@@ -21,7 +20,7 @@ from experiment.store.labels import Change, change_labels
 from experiment.system.names import counted
 from tests.support.comet_server import CometServer, as_uploaded
 from tests.support.made_runs import make_run
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, tell
 
 
 @pytest.fixture
@@ -30,14 +29,6 @@ def run(tmp_path) -> RunDirectory:
     directory = RunDirectory(make_run(tmp_path / "runs", "a run", run_tags=["first"]))
     archive_writer.recover(directory)
     return directory
-
-
-def tell(capsys, *arguments) -> tuple[int, str, str]:
-    try:
-        code = command_line.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    return code, *capsys.readouterr()
 
 
 def test_labels_are_kept_and_seen_in_list_show_and_archive(run, capsys):

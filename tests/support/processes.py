@@ -58,6 +58,17 @@ def command_here(*arguments, cwd, **variables) -> subprocess.CompletedProcess:
     return _here(main, arguments, cwd, variables)
 
 
+def tell(capsys, *arguments) -> tuple[int, str, str]:
+    """Run ``python -m experiment`` in this process and folder; return exit code, stdout and stderr."""
+    from experiment.__main__ import main
+
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    return code, *capsys.readouterr()
+
+
 def _here(main, arguments, cwd, variables) -> subprocess.CompletedProcess:
     words = [str(argument) for argument in arguments]
     with (

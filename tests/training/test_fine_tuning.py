@@ -24,7 +24,7 @@ def _tiny(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(models, "build_backbone", build_tiny)
     monkeypatch.setattr(backbone_checks, "block_names", lambda backbone: ("block1", "block2"))  # noqa: ARG005
-    for module in (models, pretrained, fine_tuning, backbone_checks):
+    for module in (models, pretrained, backbone_checks):
         monkeypatch.setattr(module, "find_weights", lambda backbone, asked: WEIGHTS)  # noqa: ARG005
 
 

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from keras.optimizers import schedules
 
-from experiment.data.arrays import check_arrays
-from experiment.data.splits import split_arrays
 from experiment.training import callbacks, checkpoints, feed, optimizers, plateau, trainer
 from experiment.training.averaging import validated_weights
 from params.spec import Params
@@ -16,20 +14,6 @@ from params.spec import Params
 layers = keras.layers
 EPOCHS, STEPS = 4, 5  # of 96 of 400 examples
 RATE = np.float64(0.01)  # of a plain float, Keras' schedules compute in float32
-
-
-@pytest.fixture
-def float64():
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-
-
-@pytest.fixture(scope="module")
-def dataset(digits):
-    return split_arrays(check_arrays("digits", digits), Params().model_dump(by_alias=True).__getitem__)
 
 
 def parameters(**values):

@@ -5,27 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiment.data.arrays import Examples, check_arrays
-from experiment.data.splits import Dataset, split_arrays
+from experiment.data.arrays import Examples
+from experiment.data.splits import Dataset
 from experiment.evaluation.measures import MONITORS
 from experiment.training import compiled_epoch, dropout, feed, models, programs, trainer
 from params.spec import Params
 
 layers = keras.layers
-
-
-@pytest.fixture
-def float64():
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-
-
-@pytest.fixture(scope="module")
-def dataset(digits):
-    return split_arrays(check_arrays("digits", digits), Params().model_dump(by_alias=True).__getitem__)
 
 
 def parameters(**values):

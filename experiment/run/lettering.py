@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
 
 FONT_SIZE = 7  # points
 CAPTION_WIDTH = 65.0  # points that an image of a grid is wide
-FINE_DOTS_PER_INCH = 1200  # so that rounding to whole dots does not matter
+DOTS_PER_INCH = 120  # of all figures
+PIXELS_A_POINT = DOTS_PER_INCH / 72
 # Fonts that hold what DejaVu Sans, which matplotlib brings, lacks: Chinese, Japanese and Korean above all.
 _WIDE_FONTS = re.compile(
     "CJK|Noto Sans|Source Han|WenQuanYi|Hei|Song|Ming|YaHei|PingFang|Gothic|Unifont|Droid"
@@ -30,14 +38,40 @@ def _cut(name: str, families: Sequence[str]) -> str:
     return f"{shown}{ending}"
 
 
-def text_width(text: str, families: Sequence[str]) -> float:
-    """Return the width of a caption's line in points, by FreeType: matplotlib's text paths are far slower."""
-    from matplotlib import font_manager
+def text_width(text: str, families: Sequence[str], size: float = FONT_SIZE) -> float:
+    """Return the width of a line in points, in fonts of so many: matplotlib's text paths are far slower."""
+    # At ten times the size, so that rounding to whole pixels does not matter.
+    return sum(_font(family, size * 10).getlength(run) for family, run in _runs(text, families)) / 10
 
-    font = font_manager.get_font([font_manager.findfont(family) for family in families])
-    font.set_size(FONT_SIZE, FINE_DOTS_PER_INCH)
-    font.set_text(text)
-    return font.get_width_height()[0] / 64 * 72 / FINE_DOTS_PER_INCH  # FreeType counts 64ths of a dot
+
+def write(pen: ImageDraw, middle: tuple[float, float], text: str, size: float) -> None:
+    """Write a line in black, in a font of ``size`` pixels, around the middle (x, y) of its baseline."""
+    runs = [(_font(family, size), run) for family, run in _runs(text, families(text))]
+    x, y = middle
+    x -= sum(font.getlength(run) for font, run in runs) / 2
+    for font, run in runs:
+        pen.text((x, y), run, fill="black", font=font, anchor="ls")
+        x += font.getlength(run)
+
+
+def _runs(text: str, families: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Divide a text into runs (family, letters): Pillow knows no second font for what a first one lacks."""
+
+    def family_of(letter: str) -> str:
+        return next((family for family in families if has_glyphs([family], letter)), families[0])
+
+    for family, letters in itertools.groupby(text, family_of):
+        yield family, "".join(letters)
+
+
+@functools.lru_cache
+def _font(family: str, size: float) -> FreeTypeFont:
+    from matplotlib import font_manager
+    from PIL import ImageFont
+
+    # Without Raqm, whose ligatures would span letters that are measured one by one.
+    layout = ImageFont.Layout.BASIC
+    return ImageFont.truetype(font_manager.findfont(family), size, layout_engine=layout)
 
 
 def families(text: str) -> list[str]:
@@ -53,8 +87,13 @@ def families(text: str) -> list[str]:
 
 def has_glyphs(families: Sequence[str], text: str) -> bool:
     """Tell whether fonts of these families have a glyph for each letter of a text."""
+    known = [_letters(family) for family in families]
+    return all(letter.isspace() or any(ord(letter) in letters for letters in known) for letter in text)
+
+
+@functools.lru_cache
+def _letters(family: str) -> Collection[int]:
+    """Return the code points that a font has glyphs for."""
     from matplotlib import font_manager
 
-    paths = [font_manager.findfont(family) for family in families]
-    known = [font_manager.get_font(path).get_charmap() for path in paths]
-    return all(letter.isspace() or any(ord(letter) in charmap for charmap in known) for letter in text)
+    return font_manager.get_font(font_manager.findfont(family)).get_charmap().keys()

@@ -43,7 +43,7 @@ def _draw_counts(path: Path, counts: np.ndarray, class_names: Sequence[str]) -> 
     classes = len(class_names)
     side = float(np.clip(_CELL * classes, _LEAST, _MOST))
     size = side + _NAMES + _REST
-    figure = new_figure(size, size, None)
+    figure = new_figure(size, size)
     axes = figure.add_axes((_NAMES / size, _NAMES / size, side / size, side / size))
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -93,7 +93,7 @@ def _draw_histograms(path: Path, described: Mapping[str, Mapping[str, Any]]) -> 
     """Draw a row for each array, in its own range, on one pair of axes: many take seconds to lay out."""
     rows = len(described)
     width, height = 7.0, 0.7 + 0.4 * rows
-    figure = new_figure(width, height, None)
+    figure = new_figure(width, height)
     axes = figure.add_axes((0.36, 0.1 / height, 0.44, 1 - 0.6 / height))
     for row, found in enumerate(list(described.values())[::-1]):
         tops = np.asarray(found["counts"]) / max(found["counts"]) * 0.9

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiment.run import figures, lettering
 
+DOTS_A_POINT = 120 / 72
 NAMES = ("猫", "狗", "cat")
 
 
@@ -20,6 +22,25 @@ class Recorder:
     def log_image(self, path, name):
         assert Path(path).is_file()
         self.images.append(name)
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Lines of a grid as they are written: the middle (x, y) and the text, the title first."""
+    lines = []
+    real = lettering.write
+
+    def write(pen, middle, text, size):
+        lines.append((middle, text))
+        real(pen, middle, text, size)
+
+    monkeypatch.setattr(lettering, "write", write)
+    return lines
+
+
+def first_row(written):
+    """Return the middle and the text of the first line of each caption in the first row."""
+    return [(x, text) for (x, y), text in written[1:] if y == written[1][0][1]]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -54,20 +75,31 @@ def test_another_installed_font_is_taken_for_what_the_usual_one_lacks(monkeypatc
     "names",
     [("animals", "household", "$5 {and} $6"), ("a class of a very long name", "MMMMMMMMMMMMMMMM", "狗" * 20)],
 )
-def test_captions_of_neighbouring_images_do_not_overlap(tmp_path, monkeypatch, names):
-    drawn = []
-    monkeypatch.setattr(figures, "_log_figure", lambda *arguments: drawn.append(arguments[-1]))
+def test_captions_of_neighbouring_images_do_not_overlap(tmp_path, written, names):
     images, labels = np.zeros((20, 28, 28, 1), np.uint8), np.arange(20) % 3
     probabilities = np.eye(3)[(labels + 1) % 3]
     figures.log_samples(Recorder(), tmp_path / "samples.png", images, labels, names)
+    samples = first_row(written)
+    written.clear()
     figures.log_mistakes(Recorder(), tmp_path / "mistakes.png", images, labels, probabilities, names)
-    for figure in drawn:
-        figure.savefig(tmp_path / "drawn.png")
-        texts = figure.axes[0].texts
-        first_row = [text for text in texts if text.get_position()[1] == texts[0].get_position()[1]]
-        boxes = [text.get_window_extent() for text in first_row]
-        assert len(boxes) == (7 if figure is drawn[0] else 10)
-        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    for row, count in ((samples, 7), (first_row(written), 10)):
+        assert len(row) == count
+        for (left, text), (right, _) in itertools.pairwise(row):
+            assert right - left > lettering.text_width(text, lettering.families(text)) * DOTS_A_POINT
+            with Image.open(tmp_path / "samples.png") as picture:
+                assert right < picture.width
+
+
+@pytest.mark.parametrize("shape", [(1, 400, 3), (400, 1, 1), (300, 500, 3)])
+def test_a_grid_of_images_of_any_shape_has_a_bounded_size(tmp_path, shape):
+    images, labels = np.full((12, *shape), 9, np.uint8), np.arange(12) % 2
+    figures.log_samples(Recorder(), tmp_path / "samples.png", images, labels, ("cat", "dog"))
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.width == 1200
+        assert picture.height < 600
+        assert picture.mode == ("L" if shape[2] == 1 else "RGB")
+        # The title, the captions and the images are there.
+        assert {9, 0} <= set(np.unique(np.asarray(picture.convert("L"))))
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
@@ -87,13 +119,11 @@ def test_curves_tick_whole_epochs_and_ring_the_best(tmp_path, monkeypatch, epoch
         assert ring.get_xydata().tolist() == [[best, values[best - 1]]]
 
 
-def test_each_class_of_the_samples_has_a_row_of_its_own(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(figures, "_log_figure", lambda *arguments: drawn.append(arguments[-1]))
+def test_each_class_of_the_samples_has_a_row_of_its_own(tmp_path, written):
     labels = np.array([0] * 12 + [1] * 2 + [2] * 12)
     images = np.zeros((len(labels), 8, 8, 1), np.uint8)
     figures.log_samples(Recorder(), tmp_path / "samples.png", images, labels, ("cat", "dog", "owl"))
     rows: dict[float, list[str]] = {}
-    for text in drawn[0].axes[0].texts:
-        rows.setdefault(text.get_position()[1], []).append(text.get_text())
+    for (_, y), text in written[1:]:
+        rows.setdefault(y, []).append(text)
     assert list(rows.values()) == [["cat"] * 10, ["dog"] * 2, ["owl"] * 10]

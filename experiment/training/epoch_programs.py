@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from experiment.training import dropout, programs
 from experiment.training.batches import Source, prepare
+from experiment.training.fused_normalization import fused
 
 XLA, GRAPH, OFF = "xla", "graph", "off"
 
@@ -39,10 +41,15 @@ def training_program(
         steps: tf.Tensor,
         has_rest: tf.Tensor,
     ) -> tf.Tensor:
-        with programs.given(model, schedule, rates, seed, algorithm):
+        with programs.given(model, schedule, rates, seed, algorithm), _fused(model, compiled):
             return train(images, labels, class_weights, order, steps, has_rest)
 
     return program
+
+
+def _fused(model: keras.Model, compiled: str) -> contextlib.AbstractContextManager[None]:
+    # XLA fuses by itself.
+    return fused(programs.walk(model)) if compiled == GRAPH else contextlib.nullcontext()
 
 
 def _block_of_steps(
@@ -115,7 +122,8 @@ def evaluation_program(
         def step(start: tf.Tensor, said: tf.Tensor, size: int) -> tf.Tensor:
             batch = source.window(images, labels, start, size)
             pixels, targets = prepare(*batch, classes)
-            logits = model(pixels, training=False)
+            with _fused(model, compiled):
+                logits = model(pixels, training=False)
             loss = model.compute_loss(pixels, targets, logits, training=False)
             _loss_tracker(model).update_state(loss, sample_weight=size)
             model.compute_metrics(pixels, targets, logits)

@@ -14,13 +14,14 @@ from experiment import not_installed
 
 try:
     from experiment.commands.train import main
-    from experiment.system import streams
+    from experiment.system import imports, streams
     from experiment.system.parser import leave
 except ModuleNotFoundError as error:
     sys.exit(f"train.py: {not_installed(error)}")
 
 if __name__ == "__main__":
     streams.settle_for_run("train.py")
+    imports.let_optional_wait()
     try:
         leave(main(description=__doc__))
     except ModuleNotFoundError as error:  # of what is imported only where it is needed

@@ -9,6 +9,7 @@ import urllib.parse
 from typing import Any
 
 from experiment.errors import UserError
+from experiment.system import imports
 from experiment.system.environment import comet_files, read_environment
 
 # Read by the SDK when it's imported. Its automatic logging sends 315 parameter messages beside 9 real ones,
@@ -36,6 +37,8 @@ _IMPATIENCE = {
     "COMET_TIMEOUT_UPLOAD": "20",
     "COMET_TIMEOUT_FILE_UPLOAD": "20",
 }
+# What the SDK imports for those who log figures as objects.
+_OPTIONAL = ("matplotlib.axes", "plotly")
 
 
 def import_comet() -> Any:
@@ -57,7 +60,8 @@ def _imported() -> Any:
     from everett import InvalidValueError
 
     try:
-        import comet_ml
+        with imports.quickly(*_OPTIONAL):
+            import comet_ml
 
         config = comet_ml.config.get_config()
         # Reading a value converts it: a wrong one is found now, not in the middle of a run.

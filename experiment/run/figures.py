@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from experiment.evaluation import measures
 from experiment.run import grids, lettering
 
 SAMPLES, MISTAKES = 60, 40
@@ -71,13 +72,11 @@ def class_scores(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> list[list[Any]]:
     """Return rows of class, precision, recall, F1 and number of examples, over labels int32 [N]."""
-    from sklearn.metrics import precision_recall_fscore_support
-
-    scores = precision_recall_fscore_support(
-        labels, probabilities.argmax(-1), labels=np.arange(len(class_names)), zero_division=0
-    )
-    columns = zip(class_names, *(column.tolist() for column in scores), strict=True)
-    return [[row[0], *(round(value, 6) for value in row[1:4]), row[4]] for row in columns]
+    scores = measures.class_scores(labels, probabilities.argmax(-1), len(class_names)).tolist()
+    return [
+        [name, *(round(value, 6) for value in row[:3]), int(row[3])]
+        for name, row in zip(class_names, scores, strict=True)
+    ]
 
 
 def log_class_scores(experiment: Any, rows: Sequence[Sequence[Any]]) -> None:

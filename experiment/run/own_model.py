@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from experiment.data.arrays import Examples
 from experiment.errors import UserError
 from experiment.run.own_code import is_foreign
-from experiment.system import keras_settings, machine
+from experiment.system import imports, keras_settings, machine
 from params.checks import OWN_MODEL
 from params.load import check_params
 from params.own import with_own
@@ -53,6 +53,7 @@ def spec_of(model: str) -> type[Params]:
     found = OWN_MODEL.fullmatch(model)
     if not found:
         return Params
+    imports.take_optional()
     keras_settings.check()
     machine.grow_heaps_in_large_steps()
     keras_settings.import_keras()

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from experiment.errors import UserError
+from experiment.system import imports
 from experiment.system.console import without_stderr
 
+# What Keras imports for those who give it data frames, or ask it for wrappers and plots.
+OPTIONAL = ("matplotlib.patches", "matplotlib.pyplot", "pandas", "scipy", "sklearn")
 REQUIRED = "the pipeline needs TensorFlow, float32 or float64, channels_last, and no limit of epochs or steps"
 
 
@@ -50,7 +53,7 @@ def import_keras() -> Any:
     """Return Keras; where nobody imported it before, with the pipeline's settings over ``keras.json``."""
     first = "keras" not in sys.modules
     # TensorFlow greets with four lines that no setting turns off.
-    with without_stderr() if first else contextlib.nullcontext():
+    with without_stderr() if first else contextlib.nullcontext(), imports.quickly(*OPTIONAL):
         import keras
     if not first:
         return keras

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
+from sklearn import metrics
 
 from experiment.evaluation import calibration
 
@@ -18,6 +20,23 @@ def overconfident(temperature: float, count: int = 20_000) -> tuple[np.ndarray, 
 def test_the_temperature_that_made_the_labels_is_found(temperature):
     logits, labels = overconfident(temperature)
     assert calibration.fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.05)
+
+
+def test_no_other_temperature_makes_the_labels_likelier():
+    logits, labels = overconfident(3.0, 500)
+
+    def loss(temperature):
+        return metrics.log_loss(labels, calibration.calibrated(logits, temperature))
+
+    best = minimize_scalar(loss, bounds=(1, 9), method="bounded", options={"xatol": 1e-6})
+    assert calibration.fit_temperature(logits, labels) == pytest.approx(best.x, rel=1e-5)
+
+
+def test_labels_that_are_all_right_or_all_wrong_have_a_temperature_at_its_bounds():
+    logits = np.array([[4.0, 0.0], [3.0, 0.0]])
+    right, wrong = np.zeros(2, int), np.ones(2, int)
+    assert calibration.fit_temperature(logits, right) == pytest.approx(calibration.COOLEST, rel=1e-5)
+    assert calibration.fit_temperature(logits, wrong) == pytest.approx(calibration.HOTTEST, rel=1e-5)
 
 
 def test_the_right_temperature_takes_the_calibration_error_away():

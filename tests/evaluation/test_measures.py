@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from experiment.evaluation.measures import area_under_curve, best_epoch, class_measures, ranks_of
+from experiment.evaluation.measures import (
+    area_under_curve,
+    best_epoch,
+    class_measures,
+    class_scores,
+    ranks_of,
+)
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
@@ -44,6 +50,22 @@ def test_area_under_the_curve_is_of_all_classes_or_not_said():
     assert area_under_curve(labels, probabilities * np.nan) is None
     two = np.array([[0.9, 0.1], [0.4, 0.6]])
     assert area_under_curve(np.array([1, 0]), two) == 0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_scores_and_areas_are_scikit_learns_with_ties_and_classes_that_are_never_predicted(classes):
+    random = np.random.default_rng(classes)
+    labels = np.concatenate([np.arange(classes), random.integers(0, classes, 200)]).astype(np.int32)
+    # Rounded, so that scores are equal; as far as the last class, which is never the likeliest.
+    scores = np.round(random.random((len(labels), classes)), 1) + 0.05
+    scores[:, -1] = 0.01
+    exact = scores / scores.sum(-1, keepdims=True)
+    predicted = exact.argmax(-1)
+    names = np.arange(classes)
+    expected = metrics.precision_recall_fscore_support(labels, predicted, labels=names, zero_division=0)
+    np.testing.assert_allclose(class_scores(labels, predicted, classes), np.stack(expected, 1), rtol=1e-12)
+    area = metrics.roc_auc_score(labels, exact[:, 1] if classes == 2 else exact, multi_class="ovr")
+    assert area_under_curve(labels, exact) == pytest.approx(area, rel=1e-12)
 
 
 def test_the_best_epoch_is_the_lowest_loss_and_the_highest_of_all_else():

@@ -9,7 +9,7 @@ import pytest
 from experiment.run.story import Options, train_and_evaluate
 from experiment.system import keras_settings
 from params.spec import Params
-from tests.support.processes import run_python, run_train, train_here
+from tests.support.processes import TRAIN, run_python, train_here
 
 SHOW = """
 import experiment
@@ -33,6 +33,16 @@ def test_settings_of_the_environment_and_of_keras_json_are_put_right(tmp_path):
     )
 
 
+# A program that names the modules it has imported when it ends.
+TELLING = """
+import os, runpy, sys
+end = os._exit
+os._exit = lambda code: (print(*sys.modules, file=sys.stderr, flush=True), end(code))
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 @pytest.mark.slow
 def test_a_run_trains_whatever_keras_json_says(digits_file, tmp_path):
     home = tmp_path / ".keras"
@@ -40,8 +50,12 @@ def test_a_run_trains_whatever_keras_json_says(digits_file, tmp_path):
     (home / "keras.json").write_text(json.dumps(FOREIGN))
     arguments = ("--model", "cnn", "--filters", "2", "--epochs", "1", "--mode", "disabled", "--json")
     variables = {"HOME": str(tmp_path), "KERAS_BACKEND": "torch", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
-    done = run_train("--dataset", digits_file, *arguments, cwd=tmp_path, **variables)
+    done = run_python("-c", TELLING, TRAIN, "--dataset", digits_file, *arguments, cwd=tmp_path, **variables)
     assert done.returncode == 0, done.stderr
+    imported = set(done.stderr.split())
+    assert {"keras", "comet_ml", "matplotlib.figure"} <= imported
+    # Keras and the SDK import them where they can, which would take longer than all else but TensorFlow.
+    assert not imported & {"pandas", "sklearn", "scipy.special", "matplotlib.pyplot", "plotly.graph_objects"}
     assert json.loads(done.stdout)["status"] == "finished"
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from experiment.evaluation import measures
 from experiment.run import grids, lettering
 
+# What is imported for the figures of a result.
+MODULES = ("matplotlib.figure", "matplotlib.backends.backend_agg")
 SAMPLES, MISTAKES = 60, 40
 GRID_ROWS, LEAST_OF_A_CLASS = 20, 5
 

@@ -17,7 +17,7 @@ from experiment.data.splits import Dataset
 from experiment.run import results as outcomes
 from experiment.run.setup import Setup
 from experiment.store.journal import MetricsJournal
-from experiment.system import imports, machine, process_clock
+from experiment.system import machine, process_clock
 from experiment.system.process_clock import phase
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from experiment.training.checkpoints import Checkpoint
     from experiment.training.pretrained import Stage
     from experiment.training.trainer import Training
-
-# Of the figures of a result; imported while epochs are compiled and run.
-NEEDED_AFTERWARDS = ("matplotlib.figure", "matplotlib.backends.backend_agg")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +99,6 @@ def fit(
         parts = (logger, *slowing, keeping, *shown, *setup.options.callbacks)
         return [*([stopping] if stopping else []), *parts]
 
-    imports.beside(*NEEDED_AFTERWARDS)
     console.start(epochs + tuned_epochs, done)
     started = time.perf_counter()
     tuning: dict[str, Any] = {}

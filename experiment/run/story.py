@@ -12,7 +12,7 @@ from experiment.comet.settings import api_key
 from experiment.comet.tracker import Tracker
 from experiment.data.splits import Dataset
 from experiment.errors import UserError
-from experiment.run import fitting
+from experiment.run import figures, fitting
 from experiment.run import results as outcomes
 from experiment.run.inputs import Opened, log_inputs, open_data
 from experiment.run.lifecycle import recorded
@@ -25,7 +25,7 @@ from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record
 from experiment.store.files import write_json
 from experiment.store.record import RunRecord
-from experiment.system import keras_settings, machine, process_clock
+from experiment.system import imports, keras_settings, machine, process_clock
 from experiment.system.console import Console
 from experiment.system.process_clock import phase
 from params.spec import Params
@@ -93,6 +93,8 @@ def _take_steps(setup: Setup, opened: Opened, tracker: Tracker) -> dict[str, Any
     split = _prepare(setup, parameters)
     model = _build(setup, parameters, split)
     start = fitting.restore(setup, parameters, split, model)
+    # While compiled code trains, this thread has nothing to do.
+    imports.beside(*figures.MODULES)
     fitted = fitting.fit(setup, parameters, split, model, start)
     evaluated = _evaluate(setup, parameters, split, model, fitted)
     return _conclude(setup, parameters, split, model, fitted, evaluated)

@@ -59,6 +59,12 @@ and the saved file holds them as such: plain Keras loads it. Each equals stock `
 resumed bit-identically, and repeats bit-identically (`tests/training/test_optimizers.py`). A file that is
 loaded for further training decays biases and norms, too: Keras does not save which weights are left out.
 
+With a mixed `precision`, layers compute in 16 bits inside the steps of training, and in float32 everywhere
+else: weights, logits, loss, validation, test and the saved model, which runs on any machine. Layers that
+change images by chance and layers that were given a dtype of their own stay in float32, too. `mixed_float16`
+scales the loss (Keras' `LossScaleOptimizer`) and leaves out steps whose gradients are not finite; checkpoints
+hold the scale. A machine that would emulate a precision refuses it: [speed](speed.md#mixed-precision).
+
 With `compile = auto` an epoch is one XLA program for dense networks and on GPUs, and a graph for convolutions
 on a CPU; `off` is Keras' stock `fit`.
 """

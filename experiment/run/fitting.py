@@ -90,7 +90,6 @@ def fit(
     logger.history = checkpoint.state["history"] if checkpoint else {}
 
     def told(stopping: EarlyStopping | None, tuned_from: int | None = None) -> list[keras.callbacks.Callback]:
-        logger.steps_before = (tuned_from or 0) * steps
         # In this order: what a checkpoint counts as done must be in the journal before, and on disk before
         # others are told of it.
         keeping = callbacks.Checkpoints(setup.directory.checkpoints, logger, stopping, tuned_from)

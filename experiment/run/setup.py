@@ -20,7 +20,7 @@ from experiment.run.own_model import try_out
 from experiment.run.purpose import Purpose
 from experiment.run.resume import check_resumable, destination_of
 from experiment.store.directory import RunDirectory
-from experiment.system import keras_settings
+from experiment.system import arithmetic, keras_settings
 from experiment.system.console import Console
 from experiment.system.secrets import REDACTED, redact
 from params.checks import check_top_k, check_warmup
@@ -85,10 +85,12 @@ def check_early(params: Params, options: Options) -> None:
     """Refuse what needs no look at the data.
 
     Raises:
-        UserError: a typed parameter or option has no effect on any run like this, there is no API key, or an
-            imported Keras has settings that the pipeline cannot train under.
+        UserError: a typed parameter or option has no effect on any run like this, there is no API key, an
+            imported Keras has settings that the pipeline cannot train under, or this machine would emulate
+            the precision.
     """
     keras_settings.check()
+    arithmetic.check_precision(params.precision)
     mode = session.resolve_mode(options.mode)
     _refuse_without_effect(params, params.may_apply(), options)
     if options.register and "register" in options.typed and mode != session.ONLINE:

@@ -133,8 +133,9 @@ def _prepare(setup: Setup, parameters: LoggedParameters) -> Dataset:
 
 def _build(setup: Setup, parameters: LoggedParameters, split: Dataset) -> keras.Model:
     """Build and compile the network."""
-    from experiment.training import model_check, models, trainer
+    from experiment.training import model_check, models, precision, trainer
 
+    precision.check_device(parameters.get_parameter("precision"))
     classes, image_shape = len(split.class_names), split.train.images.shape[1:]
     build = setup.build_model or models.build_model
     if own := setup.params.own:

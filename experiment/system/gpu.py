@@ -47,6 +47,11 @@ class Gpus:
         }
         return {name: value for name, value in found.items() if value}
 
+    def capabilities(self) -> list[tuple[int, int]]:
+        """Return the compute capability of each GPU: major and minor number; (0, 0) where it is not told."""
+        told = [self._read(self._nvml.nvmlDeviceGetCudaComputeCapability, handle) for handle in self._handles]
+        return [tuple(each) if each else (0, 0) for each in told]
+
     def static_info(self) -> list[dict[str, Any]]:
         """Return what Comet's System Metrics tab shows of each GPU, under the SDK's names; bytes, mW."""
         nvml, found = self._nvml, []

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from experiment.training.precision import without_loss_scale
+
 
 class AveragedWeights(keras.callbacks.Callback):
     """Put the average in the place of the weights while the model is validated."""
@@ -35,7 +37,7 @@ class AveragedWeights(keras.callbacks.Callback):
 
 def is_averaged(model: keras.Model) -> bool:
     """Tell whether the optimizer keeps a moving average of the weights."""
-    return bool(_optimizer(model).use_ema)
+    return bool(without_loss_scale(model.optimizer).use_ema)
 
 
 def validated_weights(model: keras.Model) -> list[np.ndarray]:
@@ -48,12 +50,7 @@ def validated_weights(model: keras.Model) -> list[np.ndarray]:
     return [averages.get(id(weight), weight).numpy() for weight in model.weights]
 
 
-def _optimizer(model: keras.Model) -> Any:
-    # With a loss scale there is one inside another.
-    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
-
-
 def _averages(model: keras.Model) -> list[Any]:
     # Private in Keras, whose own callback takes it from there as well.
-    averages: list[Any] = _optimizer(model)._model_variables_moving_average
+    averages: list[Any] = without_loss_scale(model.optimizer)._model_variables_moving_average
     return averages

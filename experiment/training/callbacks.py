@@ -32,8 +32,8 @@ class MetricsLogger(keras.callbacks.Callback):
 
     ``history`` holds what was logged of each epoch; ``clock`` the seconds, of a monotonic clock, at which
     each epoch began and the last one ended, logging included. A loss that is not finite is logged as such;
-    then ``Diverged`` is raised, unless ``on_nan`` is 'continue'. ``steps_before`` are those of an earlier
-    optimizer, which the model's own does not count.
+    then ``Diverged`` is raised, unless ``on_nan`` is 'continue'. Steps are counted by epochs: an optimizer
+    counts neither those of an earlier one nor those that a loss scale made it skip.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class MetricsLogger(keras.callbacks.Callback):
         self._console = console
         self._epochs = epochs
         self._epoch = 1
+        self._steps_per_epoch = steps_per_epoch
         self._stops = on_nan == "stop"
         self._stride = -(-epochs * steps_per_epoch // STEP_POINTS)
         self._step_losses: list[tuple[int, dict[str, float]]] = []
-        self.steps_before = 0
         self.history: dict[str, list[float]] = {}
         self.clock: list[float] = []
 
@@ -85,8 +85,8 @@ class MetricsLogger(keras.callbacks.Callback):
             self._check(name, metrics.get(name, 0.0), self.step())
 
     def step_losses(self, first_step: int, losses: np.ndarray) -> None:
-        """Keep some of the losses float32 [steps] of single steps, the optimizer's ``first_step`` ≥ 1 on."""
-        first_step += self.steps_before
+        """Keep some of the losses float32 [steps] of single steps, from the epoch's ``first_step`` ≥ 1 on."""
+        first_step += (self._epoch - 1) * self._steps_per_epoch
         # The first is enough, as weights that are NaN stay so.
         wrong = np.flatnonzero(~np.isfinite(losses))[:1] if self._stops else ()
         for step, loss in enumerate(losses, first_step):
@@ -110,7 +110,7 @@ class MetricsLogger(keras.callbacks.Callback):
 
     def step(self) -> int:
         """Return how many steps the run has trained for."""
-        return self.steps_before + int(self.model.optimizer.iterations.numpy())
+        return len(self.history["loss"]) * self._steps_per_epoch
 
     def _log(self, epoch: int, rows: list[tuple[int, dict[str, float]]], prefix: str = "") -> None:
         now = time.time()

@@ -24,7 +24,7 @@ from experiment.store.files import (
     parse_json,
     sync_folder,
 )
-from experiment.training.optimizers import use_stock_schedule
+from experiment.training.optimizers import build_variables, with_stock_optimizer
 from experiment.training.programs import walk
 
 # The one before serves where a disk damaged the newest.
@@ -132,7 +132,7 @@ def restore(checkpoint: Checkpoint, model: keras.Model) -> None:
     """Give a freshly built and compiled model the weights and the optimizer's state of a checkpoint."""
     model.set_weights(all_weights(model, checkpoint.weights))
     # An optimizer makes its variables at the first step; there must be some to assign to.
-    model.optimizer.build(model.trainable_variables)
+    build_variables(model)
     for variable, value in zip(model.optimizer.variables, checkpoint.optimizer, strict=True):
         variable.assign(value)
 
@@ -144,9 +144,8 @@ def save_model(model: keras.Model, path: Path) -> Path:
     """
     # The ending stays last: Keras chooses the format by it.
     beside = path.with_name(f".tmp-{path.name}")
-    use_stock_schedule(model)
     try:
-        with _without_warnings():
+        with _without_warnings(), with_stock_optimizer(model):
             model.save(beside)
         # On disk before the rename, or a power loss may leave the name with an empty file.
         with beside.open("rb") as file:

@@ -22,6 +22,7 @@ from experiment.evaluation.measures import class_measures
 from experiment.training import dropout, programs
 from experiment.training.batches import Source
 from experiment.training.epoch_programs import GRAPH, XLA, evaluation_program, training_program
+from experiment.training.precision import FULL, places
 
 # About a second's work; a dense step costs 6 operations a weight and example.
 # A program cannot be interrupted: signals, batch hooks and the check for NaN wait for its end.
@@ -72,8 +73,10 @@ class Trainer:
         seed: of the dropout; a mask is a function of (seed, layer, step) alone, so that a resumed run draws
             what the unbroken one draws.
         compiled: 'xla' or 'graph'.
-        on_step_losses: called after each block with the number of its first step and the losses of its steps.
+        on_step_losses: called after each block with the number of its first step in the epoch, from 1, and
+            the losses of its steps.
         class_weights: float [classes], what an example of each class weighs in the loss; None for 1.
+        precision: what layers compute in.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Trainer:
         compiled: str,
         on_step_losses: Callable[[int, np.ndarray], None] | None = None,
         class_weights: np.ndarray | None = None,
+        precision: str = FULL,
     ) -> None:
         self._model = model
         self._orders = orders
@@ -103,10 +107,13 @@ class Trainer:
         self._inputs = (*source.inputs, tf.convert_to_tensor(weights), *programs.values(model, seed))
         signature = [*map(tf.TensorSpec.from_tensor, self._inputs), *_block_specs(self.block_length)]
         setting = ["train", list(map(str, signature)), classes, batch_size, self._rest, compiled]
+        setting += [precision, places(model, precision)]
         self._program = programs.shared_program(
             model,
             setting if source.shareable else None,
-            lambda: training_program(model, source, signature, classes, batch_size, self._rest, compiled),
+            lambda: training_program(
+                model, source, signature, classes, batch_size, self._rest, compiled, precision
+            ),
         )
         # A block of no steps: it compiles here, where a model that cannot be compiled is still caught, and
         # not within the first epoch's seconds.
@@ -124,13 +131,13 @@ class Trainer:
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
         """Train on the block that the iterator numbers; return the metrics of the epoch so far."""
-        if int(next(iterator)) == 0:
+        number = int(next(iterator))
+        if number == 0:
             self._blocks = self._cut(next(self._orders))
-        before = int(self._model.optimizer.iterations.numpy())
         order, steps, has_rest = next(self._blocks)
         losses = self._run((order, steps, has_rest))
         if self._on_step_losses:
-            self._on_step_losses(before + 1, losses.numpy()[: steps + has_rest])
+            self._on_step_losses(number * self.block_steps + 1, losses.numpy()[: steps + has_rest])
         return self._model.get_metrics_result()
 
     def _run(self, block: Block) -> tf.Tensor:

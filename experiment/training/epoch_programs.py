@@ -12,6 +12,7 @@ import tensorflow as tf
 from experiment.training import dropout, programs
 from experiment.training.batches import Source, prepare
 from experiment.training.fused_normalization import fused
+from experiment.training.precision import FULL, computing_in
 
 XLA, GRAPH, OFF = "xla", "graph", "off"
 
@@ -24,6 +25,7 @@ def training_program(
     batch_size: int,
     rest: int,
     compiled: str,
+    precision: str = FULL,
 ) -> Callable[..., tf.Tensor]:
     """Build the program, whose inputs its signature lists; it returns losses float [steps + 1]."""
     algorithm = dropout.XLA_ALGORITHM if compiled == XLA else dropout.GRAPH_ALGORITHM
@@ -41,7 +43,8 @@ def training_program(
         steps: tf.Tensor,
         has_rest: tf.Tensor,
     ) -> tf.Tensor:
-        with programs.given(model, schedule, rates, seed, algorithm), _fused(model, compiled):
+        given = programs.given(model, schedule, rates, seed, algorithm)
+        with given, _fused(model, compiled), computing_in(model, precision):
             return train(images, labels, class_weights, order, steps, has_rest)
 
     return program

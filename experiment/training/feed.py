@@ -14,7 +14,9 @@ from experiment.data.splits import Dataset
 from experiment.training import compiled_epoch
 from experiment.training.batches import pixels_and_targets
 from experiment.training.epoch_programs import OFF
+from experiment.training.optimizers import build_variables
 from experiment.training.plain_fit import OnStepLosses, PlainEvaluator, StepLosses, plain_batches
+from experiment.training.precision import called_in
 from params.spec import GetParameter
 
 
@@ -39,18 +41,21 @@ def make_feed(
 ) -> Feed:
     """Compile epochs as the parameter ``compile`` says; where that fails, feed stock ``fit`` and say why."""
     batch_size, seed, top_k = (get_parameter(name) for name in ("batch-size", "seed", "top-k"))
-    orders = _orders(seed, len(dataset.train), initial_epoch)
+    orders, precision = _orders(seed, len(dataset.train), initial_epoch), get_parameter("precision")
     compiled = _way_to_compile(model, dataset, get_parameter("compile"))
     weights = class_weights(dataset) if get_parameter("class-weights") == "balanced" else None
     notice = None
     if compiled != OFF:
         try:
             return _compiled_feed(
-                model, dataset, orders, batch_size, seed, top_k, compiled, on_step_losses, weights
+                *(model, dataset, orders, batch_size, seed, top_k, compiled),
+                *(on_step_losses, weights, precision),
             )
         except Exception as error:  # tracing runs the model's own code: anything may come out of it
             notice = f"epochs of this model cannot be compiled, so plain fit trains it: {_first_line(error)}"
     release(model)  # compiling may have failed after one of the two was in place
+    model.make_train_function()
+    model.train_function = called_in(model.train_function, model, precision)
     model.test_function = PlainEvaluator(model, dataset.validation, len(dataset.class_names), top_k)
     return Feed(
         *plain_batches(model, dataset, batch_size, orders),
@@ -71,6 +76,7 @@ def _compiled_feed(
     compiled: str,
     on_step_losses: OnStepLosses | None,
     weights: np.ndarray | None,
+    precision: str,
 ) -> Feed:
     """Put compiled programs in the place of Keras' own, and number their blocks for ``fit`` to count by.
 
@@ -81,7 +87,8 @@ def _compiled_feed(
     # One example is enough to make every variable; a program that is being traced cannot make any.
     build(model, *pixels_and_targets(model, dataset.train.take(slice(1)), classes))
     trainer = compiled_epoch.Trainer(
-        model, dataset.train, classes, orders, batch_size, seed, compiled, on_step_losses, weights
+        *(model, dataset.train, classes, orders, batch_size, seed, compiled),
+        *(on_step_losses, weights, precision),
     )
     # Keras makes functions of its own only where none stand here: fit, callbacks and metrics stay stock.
     model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, top_k, compiled)
@@ -121,7 +128,7 @@ def build(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> None:
     logits = model(pixels, training=False)
     model.compute_loss(pixels, targets, logits)
     model.compute_metrics(pixels, targets, logits)
-    model.optimizer.build(model.trainable_variables)
+    build_variables(model)
     model.reset_metrics()
 
 

@@ -19,6 +19,7 @@ from experiment.training import checkpoints, trainer
 from experiment.training.backbones import first_of_block
 from experiment.training.callbacks import EarlyStopping, keeps_best
 from experiment.training.checkpoints import Checkpoint
+from experiment.training.precision import with_loss_scale
 from experiment.training.pretrained import Features, Stage, compute_all, moves, stage_on
 from params.spec import GetParameter
 
@@ -104,7 +105,8 @@ def tuning_stage(model: keras.Model, dataset: Dataset, get_parameter: GetParamet
     """
     trunk, tail = _unfreeze(model.layers[-3], get_parameter("fine-tune-from"))
     rate = {"learning_rate": get_parameter("fine-tune-lr")}
-    optimizer = keras.optimizers.get({"class_name": get_parameter("optimizer"), "config": rate})
+    stock = keras.optimizers.get({"class_name": get_parameter("optimizer"), "config": rate})
+    optimizer = with_loss_scale(stock, get_parameter("precision"))
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer, loss=model.loss, metrics=["accuracy"])
     flips = bool(get_parameter("augment-flip"))

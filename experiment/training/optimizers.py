@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 from keras import ops
 from keras.optimizers import schedules
 
+from experiment.training.precision import with_loss_scale, without_loss_scale
 from params.checks import warmup_steps
 from params.spec import GetParameter
 
@@ -69,19 +71,39 @@ def build_optimizer(get_parameter: GetParameter, steps_per_epoch: int) -> keras.
     config["weight_decay"] = get_parameter("weight-decay") or (0.0 if name == "adamw" else None)
     optimizer = keras.optimizers.get({"class_name": name, "config": config})
     optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
-    return optimizer
+    return with_loss_scale(optimizer, get_parameter("precision"))
 
 
-def use_stock_schedule(model: keras.Model) -> None:
-    """Give a trained model's optimizer a schedule that plain Keras can load, with the same rates later on."""
-    schedule = schedule_of(model.optimizer)
+def build_variables(model: keras.Model) -> None:
+    """Make the variables of a compiled model's optimizer, once: one with a loss scale begins anew else."""
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+@contextlib.contextmanager
+def with_stock_optimizer(model: keras.Model) -> Iterator[None]:
+    """While a model is saved, give it an optimizer for float32 and a schedule that plain Keras can load.
+
+    The schedule has the same rates after the warm-up.
+    """
+    optimizer, schedule = model.optimizer, schedule_of(model.optimizer)
+    inner = without_loss_scale(optimizer)
     if isinstance(schedule, WarmUpExponentialDecay):
-        model.optimizer.learning_rate = schedule.after_warmup()
+        inner.learning_rate = schedule.after_warmup()
+    if inner is not optimizer:
+        model.compile(optimizer=inner, loss=model.loss, metrics=["accuracy"])
+    try:
+        yield
+    finally:
+        if isinstance(schedule, WarmUpExponentialDecay):
+            inner.learning_rate = schedule
+        if inner is not optimizer:
+            model.compile(optimizer=optimizer, loss=model.loss, metrics=["accuracy"])
 
 
 def schedule_of(optimizer: Any) -> schedules.LearningRateSchedule | None:
     """Return an optimizer's schedule, which Keras keeps to itself; None where its rate is a variable."""
-    schedule = getattr(optimizer, "_learning_rate", None)
+    schedule = getattr(without_loss_scale(optimizer), "_learning_rate", None)
     return schedule if isinstance(schedule, schedules.LearningRateSchedule) else None
 
 

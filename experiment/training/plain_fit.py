@@ -97,5 +97,4 @@ class StepLosses(keras.callbacks.Callback):
             sizes = np.array(self._sizes)
             # A running mean over n examples, times n, is a sum of losses; differences of sums are steps.
             totals = np.diff(np.array(self._means) * np.cumsum(sizes), prepend=0.0)
-            last = int(self.model.optimizer.iterations.numpy())
-            self._on_step_losses(last - len(sizes) + 1, totals / sizes)
+            self._on_step_losses(1, totals / sizes)

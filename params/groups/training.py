@@ -153,6 +153,14 @@ class Training(Group):
         ),
         Synonyms(("random-seed", "random-state", "rng")),
     ] = 0
+    precision: Annotated[
+        Literal["float32", "mixed_bfloat16", "mixed_float16"],
+        Field(
+            description="what layers compute in while training; weights, logits, loss, validation and the "
+            "saved model are always float32"
+        ),
+        Synonyms(("mixed-precision", "amp", "dtype", "fp16", "bf16", "half")),
+    ] = "float32"
     compile: Annotated[
         Literal["auto", "xla", "graph", "off"],
         Field(description="compile each epoch as one program: by XLA, as a graph, or not at all (plain fit)"),

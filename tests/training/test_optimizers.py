@@ -149,6 +149,8 @@ def test_a_saved_model_of_a_warm_up_is_loaded_by_plain_keras(tmp_path):
     path = checkpoints.save_model(model, tmp_path / "model.keras")
     loaded = keras.saving.load_model(path)
     assert type(optimizers.schedule_of(loaded.optimizer)) is schedules.ExponentialDecay
+    # A model of the user's own is saved for a trial before it is trained.
+    assert type(optimizers.schedule_of(model.optimizer)) is optimizers.WarmUpExponentialDecay
 
 
 def test_weights_decay_but_biases_and_norms_do_not(dataset, tmp_path):

@@ -19,6 +19,8 @@ from experiment.errors import UserError
 TOLERANCE = 1e-4
 BATCH = 256
 ROUNDS = {1: 200, BATCH: 10}
+# Of a large network 10 batches take minutes: after so long for each size, 3 rounds are enough.
+SECONDS, LEAST_ROUNDS = 1.0, 3
 
 
 def keras_runner(model: Any, dataset: Dataset) -> Runner:
@@ -58,13 +60,19 @@ def compare(keras: Runner, exported: Runner, examples: Examples) -> dict[str, An
 
 
 def time_runners(runners: Mapping[str, Runner], images: np.ndarray) -> dict[str, float]:
-    """Return median milliseconds an image, each runner in its turn, one image a call and BATCH a call."""
+    """Return median milliseconds an image, each runner in its turn, one image a call and BATCH a call.
+
+    Of each size there are ``ROUNDS``; fewer where they take longer than ``SECONDS``, but ``LEAST_ROUNDS``.
+    """
     found = {}
     for size, rounds in ROUNDS.items():
         # Repeated where the test set is smaller than a batch.
         batch = np.resize(images, (size, *images.shape[1:]))
         seconds: dict[str, list[float]] = {name: [] for name in runners}
-        for _ in range(rounds):
+        end = time.perf_counter() + SECONDS
+        for number in range(rounds):
+            if number >= LEAST_ROUNDS and time.perf_counter() > end:
+                break
             # In turn, so that a slow moment of the machine meets both.
             for name, run in runners.items():
                 started = time.perf_counter()

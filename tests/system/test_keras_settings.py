@@ -11,52 +11,56 @@ from experiment.system import keras_settings
 from params.spec import Params
 from tests.support.processes import TRAIN, run_python, train_here
 
-SHOW = """
+# A program that shows Keras' settings, trains, and names the modules it has imported when it ends.
+TELLING = """
+import os, runpy, sys
 import experiment
 from experiment.system import keras_settings
 keras_settings.check()
-keras = keras_settings.import_keras()
-config = keras.config
+config = keras_settings.import_keras().config
 print(config.backend(), config.floatx(), config.dtype_policy().name, config.image_data_format())
 print(config.max_epochs(), config.max_steps_per_epoch())
-"""
-FOREIGN = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 1e-3}
-
-
-@pytest.mark.slow
-def test_settings_of_the_environment_and_of_keras_json_are_put_right(tmp_path):
-    (tmp_path / "keras.json").write_text(json.dumps(FOREIGN | {"nnx_enabled": True}))
-    variables = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorfow", "KERAS_MAX_EPOCHS": "one"}
-    done = run_python("-c", SHOW, cwd=tmp_path, **variables)
-    assert done.stdout.split("\n")[:2] == ["tensorflow float32 float32 channels_last", "None None"], (
-        done.stderr
-    )
-
-
-# A program that names the modules it has imported when it ends.
-TELLING = """
-import os, runpy, sys
 end = os._exit
 os._exit = lambda code: (print(*sys.modules, file=sys.stderr, flush=True), end(code))
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+FOREIGN = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def trained(digits_file, tmp_path_factory):
+    """A process under settings of others that shows Keras' and then trains."""
+    folder = tmp_path_factory.mktemp("foreign")
+    (folder / "keras.json").write_text(json.dumps(FOREIGN | {"nnx_enabled": True}))
+    arguments = ("--model", "cnn", "--filters", "2", "--epochs", "1", "--mode", "disabled", "--json")
+    variables = {
+        "KERAS_HOME": str(folder),
+        "KERAS_BACKEND": "tensorfow",
+        "KERAS_MAX_EPOCHS": "one",
+        "KERAS_MAX_STEPS_PER_EPOCH": "1",
+    }
+    return run_python("-c", TELLING, TRAIN, "--dataset", digits_file, *arguments, cwd=folder, **variables)
 
 
 @pytest.mark.slow
-def test_a_run_trains_whatever_keras_json_says(digits_file, tmp_path):
-    home = tmp_path / ".keras"
-    home.mkdir()
-    (home / "keras.json").write_text(json.dumps(FOREIGN))
-    arguments = ("--model", "cnn", "--filters", "2", "--epochs", "1", "--mode", "disabled", "--json")
-    variables = {"HOME": str(tmp_path), "KERAS_BACKEND": "torch", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
-    done = run_python("-c", TELLING, TRAIN, "--dataset", digits_file, *arguments, cwd=tmp_path, **variables)
-    assert done.returncode == 0, done.stderr
-    imported = set(done.stderr.split())
+def test_settings_of_the_environment_and_of_keras_json_are_put_right(trained):
+    shown = ["tensorflow float32 float32 channels_last", "None None"]
+    assert trained.stdout.split("\n")[:2] == shown, trained.stderr
+
+
+@pytest.mark.slow
+def test_a_run_trains_whatever_keras_json_says(trained):
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads(trained.stdout.splitlines()[-1])["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_a_run_imports_what_it_takes_alone(trained):
+    imported = set(trained.stderr.split())
     assert {"keras", "comet_ml", "matplotlib.figure"} <= imported
     # Keras and the SDK import them where they can, which would take longer than all else but TensorFlow.
     assert not imported & {"pandas", "sklearn", "scipy.special", "matplotlib.pyplot", "plotly.graph_objects"}
-    assert json.loads(done.stdout)["status"] == "finished"
 
 
 @pytest.mark.parametrize(

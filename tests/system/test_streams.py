@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,9 @@ from experiment.store.files import read_json
 from experiment.store.journal import read_metrics
 from experiment.system import streams
 from experiment.system.console import Console, without_stderr
+from tests.support.forked import Forked
 from tests.support.made_runs import make_run
-from tests.support.processes import ROOT, run_python
+from tests.support.processes import ROOT, TRAIN, run_python
 
 NAME = "Katzen, Hündchen, 猫 \U0001f600 …"
 FULL = "stdout cannot be written to: No space left on device"
@@ -129,12 +132,23 @@ def test_a_program_around_a_run_need_not_settle_its_streams(stderr, tmp_path):
     assert [json.loads(line)["what"] for line in done.stdout.splitlines()][-1] == "done"
 
 
+def unread() -> Any:
+    """Return the end to write to of a pipe that nobody reads."""
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    reader.close()
+    return writer
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("stdout", "stderr"), [("unread", "unread"), ("full", "closed")])
-def test_a_run_is_finished_whatever_becomes_of_its_streams(stdout, stderr, digits_file, tmp_path):
-    flags = ["--dataset", digits_file, "--epochs", "1", "--mode", "offline", "--json"]
-    done = run_with(tmp_path, stdout, stderr, ROOT / "train.py", *flags)
-    assert done.returncode == 0
+@pytest.mark.parametrize("streams", ["full and closed", "unread"])
+def test_a_run_is_finished_whatever_becomes_of_its_streams(streams, digits_file, tmp_path):
+    command = (TRAIN, "--dataset", digits_file, "--epochs", "1", "--mode", "offline", "--json")
+    if streams == "unread":
+        variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+        code = Forked(command, tmp_path, variables, unread(), unread()).wait()
+    else:  # what Python makes of a stream that is closed when it starts, a process of its own alone shows
+        code = run_with(tmp_path, "full", "closed", *command).returncode
+    assert code == 0
     (path,) = (tmp_path / "runs").iterdir()
     assert read_json(path / "run.json")["status"] == "finished"
     assert "test_accuracy" in read_json(path / "results.json")

@@ -116,16 +116,16 @@ def test_step_losses_average_to_the_epochs_loss_with_the_last_batch_weighted_rig
 @pytest.mark.slow
 @pytest.mark.parametrize("block_flop", [1.0, 1e6])
 def test_blocks_of_any_length_give_the_same_epoch(dataset, monkeypatch, block_flop):
-    expected = train(dataset, parameters(batch_size=32))[1].history.history
+    expected = train(dataset, parameters(batch_size=32), build_linear)[1].history.history
     monkeypatch.setattr(compiled_epoch, "BLOCK_FLOP", block_flop)
-    assert train(dataset, parameters(batch_size=32))[1].history.history == expected
+    assert train(dataset, parameters(batch_size=32), build_linear)[1].history.history == expected
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [33, 100, 1000])
 def test_evaluation_in_blocks_of_any_size_counts_every_example_once(dataset, monkeypatch, size):
     monkeypatch.setattr(compiled_epoch, "EVALUATION_BATCH", size)
-    model, result, _ = train(dataset, parameters(epochs=1))
+    model, result, _ = train(dataset, parameters(epochs=1, optimizer="sgd"), build_linear)
     evaluation = trainer.evaluate(model, dataset.validation, 10)
     assert result.history.history["val_loss"] == [pytest.approx(evaluation.loss, rel=1e-5)]
     assert result.history.history["val_accuracy"] == [pytest.approx(evaluation.accuracy, abs=1e-6)]
@@ -240,7 +240,7 @@ def test_callbacks_see_the_users_model_and_can_stop_training(dataset):
             assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(logs)
             self.model.stop_training = epoch == 1
 
-    model, result, _ = train(dataset, parameters(epochs=9), callbacks=[Stop()])
+    model, result, _ = train(dataset, parameters(epochs=9), build_linear, [Stop()])
     assert len(result.history.history["loss"]) == 2
     assert model.train_function is None
 
@@ -248,7 +248,7 @@ def test_callbacks_see_the_users_model_and_can_stop_training(dataset):
 def test_early_stopping_restores_the_best_weights(dataset):
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True)
     get_parameter = parameters(epochs=30, initial_lr=1.0, optimizer="sgd")
-    model, result, _ = train(dataset, get_parameter, callbacks=[stopping])
+    model, result, _ = train(dataset, get_parameter, build_linear, [stopping])
     losses = result.history.history["val_loss"]
     assert len(losses) < 30
     assert trainer.evaluate(model, dataset.validation, 10).loss == pytest.approx(min(losses), rel=1e-5)

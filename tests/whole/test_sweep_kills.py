@@ -57,9 +57,9 @@ def test_killed_anywhere_a_sweep_goes_on_and_runs_no_trial_twice(digits_file, tm
     assert run["status"] == "interrupted"
     assert check_archive(tmp_path / "runs" / run["key"] / "comet" / f"{run['key']}.zip") == []
 
-    second = start_sweep(*command, cwd=tmp_path)
+    second = start_sweep(*command, "--workers", "1", cwd=tmp_path)
     (worker, *_) = (run["process"]["pid"] for run in wait_until(running))
-    os.kill(worker, signal.SIGKILL)  # one worker: the sweep goes on with another
+    os.kill(worker, signal.SIGKILL)  # the sweep goes on with another worker
     wait_until(lambda: any(run.get("deaths") for run in runs_of(tmp_path)))
     wait_until(running)
     second.kill()  # the sweep itself: its workers die with it

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from experiment.commands import train
 from experiment.commands.train_options import build_parser
 from experiment.store.archive_format import archived_messages, check_archive
 from experiment.store.files import read_json
+from tests.support.forked import Forked
 from tests.support.processes import ROOT, TRAIN, run_forked, run_python, run_train, train_here
 
 TUTORIAL = {
@@ -216,11 +218,14 @@ def test_without_a_terminal_each_epoch_is_a_plain_line(finished):
 
 def test_on_a_terminal_a_progress_bar_shows_live_metrics(digits_file, tmp_path):
     leader, follower = pty.openpty()
-    command = [sys.executable, str(ROOT / "train.py"), "--dataset", str(digits_file), "--epochs", "1"]
-    process = subprocess.Popen(
-        [*command, "--mode", "disabled"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=follower
-    )
-    os.close(follower)
+    command = (TRAIN, "--dataset", digits_file, "--epochs", "1", "--mode", "disabled")
+    process = Forked(command, tmp_path, os.environ, stderr=os.ttyname(follower))
+
+    def close() -> None:  # once nobody has the other side open, reading ends
+        process.wait(60)
+        os.close(follower)
+
+    threading.Thread(target=close).start()
     seen = b""
     try:
         while chunk := os.read(leader, 65536):
@@ -228,7 +233,7 @@ def test_on_a_terminal_a_progress_bar_shows_live_metrics(digits_file, tmp_path):
     except OSError:
         pass  # how Linux says that the other side was closed
     os.close(leader)
-    assert process.wait(timeout=60) == 0
+    assert process.returncode == 0
     assert "val_accuracy" in seen.decode()
     assert re.search("━.*1.*/.*1|1/1", seen.decode())
 

@@ -11,17 +11,18 @@ from experiment.system import keras_settings
 from params.spec import Params
 from tests.support.processes import TRAIN, run_python, train_here
 
-# A program that shows Keras' settings, trains, and names the modules it has imported when it ends.
+# A program that tells Keras' settings, and the modules it has imported, when it ends.
 TELLING = """
-import os, runpy, sys
-import experiment
-from experiment.system import keras_settings
-keras_settings.check()
-config = keras_settings.import_keras().config
-print(config.backend(), config.floatx(), config.dtype_policy().name, config.image_data_format())
-print(config.max_epochs(), config.max_steps_per_epoch())
+import json, os, runpy, sys
 end = os._exit
-os._exit = lambda code: (print(*sys.modules, file=sys.stderr, flush=True), end(code))
+def tell(code):
+    config = sys.modules["keras"].config
+    names = ("backend", "floatx", "image_data_format", "max_epochs", "max_steps_per_epoch")
+    settings = {name: getattr(config, name)() for name in names}
+    said = {"settings": settings | {"policy": config.dtype_policy().name}, "modules": [*sys.modules]}
+    print(json.dumps(said), file=sys.stderr, flush=True)
+    end(code)
+os._exit = tell
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -30,7 +31,7 @@ FOREIGN = {"backend": "torch", "floatx": "float16", "image_data_format": "channe
 
 @pytest.fixture(scope="module")
 def trained(digits_file, tmp_path_factory):
-    """A process under settings of others that shows Keras' and then trains."""
+    """What a run under settings of others printed, and what it told when it ended."""
     folder = tmp_path_factory.mktemp("foreign")
     (folder / "keras.json").write_text(json.dumps(FOREIGN | {"nnx_enabled": True}))
     arguments = ("--model", "cnn", "--filters", "2", "--epochs", "1", "--mode", "disabled", "--json")
@@ -40,24 +41,31 @@ def trained(digits_file, tmp_path_factory):
         "KERAS_MAX_EPOCHS": "one",
         "KERAS_MAX_STEPS_PER_EPOCH": "1",
     }
-    return run_python("-c", TELLING, TRAIN, "--dataset", digits_file, *arguments, cwd=folder, **variables)
+    done = run_python("-c", TELLING, TRAIN, "--dataset", digits_file, *arguments, cwd=folder, **variables)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), json.loads(done.stderr.splitlines()[-1])
 
 
 @pytest.mark.slow
 def test_settings_of_the_environment_and_of_keras_json_are_put_right(trained):
-    shown = ["tensorflow float32 float32 channels_last", "None None"]
-    assert trained.stdout.split("\n")[:2] == shown, trained.stderr
+    assert trained[1]["settings"] == {
+        "backend": "tensorflow",
+        "floatx": "float32",
+        "policy": "float32",
+        "image_data_format": "channels_last",
+        "max_epochs": None,
+        "max_steps_per_epoch": None,
+    }
 
 
 @pytest.mark.slow
 def test_a_run_trains_whatever_keras_json_says(trained):
-    assert trained.returncode == 0, trained.stderr
-    assert json.loads(trained.stdout.splitlines()[-1])["status"] == "finished"
+    assert trained[0]["status"] == "finished"
 
 
 @pytest.mark.slow
 def test_a_run_imports_what_it_takes_alone(trained):
-    imported = set(trained.stderr.split())
+    imported = set(trained[1]["modules"])
     assert {"keras", "comet_ml", "matplotlib.figure"} <= imported
     # Keras and the SDK import them where they can, which would take longer than all else but TensorFlow.
     assert not imported & {"pandas", "sklearn", "scipy.special", "matplotlib.pyplot", "plotly.graph_objects"}

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 from experiment.commands.choice import add_where, chosen
 from experiment.commands.registry import RUNS, local
@@ -14,9 +15,12 @@ from experiment.store.find import find_run
 from experiment.system import keras_settings, streams
 from experiment.system.console import Console
 from experiment.system.names import counted, printable, short
+from params.groups.data import Resize
 
 # The parameters that say how pictures and tables of labels are read.
-INSPECTED = ("image-size", "channels", "file-column", "label-column", "split-column", "group-column")
+COLUMNS = ("file-column", "label-column", "split-column", "group-column")
+INSPECTED = ("image-size", "resize", "channels", *COLUMNS)
+_METAVARS = {"image-size": "INT", "resize": "|".join(get_args(Resize)), "channels": "INT"}
 
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +31,7 @@ def inspect_arguments(parser: argparse.ArgumentParser) -> None:
         help="a sub-folder a class, perhaps below train/ …; a table of labels; or arrays",
     )
     for name in INSPECTED:
-        metavar = "INT" if name in ("image-size", "channels") else "NAME"
+        metavar = _METAVARS.get(name, "NAME")
         parser.add_argument(f"--{name}", metavar=metavar, help="as in training")
 
 

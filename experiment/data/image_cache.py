@@ -1,7 +1,8 @@
-"""Decoded pictures, kept on disk by the content of their files: decoding is done once, by all cores."""
+"""Decoded pictures, kept on disk by the content of their files: decoding is done once."""
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import dataclasses
 import hashlib
@@ -9,23 +10,22 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any
 
 import numpy as np
 import PIL
 
 from experiment.data import image
+from experiment.data.image_fit import Target
 from experiment.errors import UserError
 from experiment.store.files import sync_folder
-from experiment.system import machine
 from experiment.system.environment import cache_home
 
-ProgressCallback = Callable[[str, int, int], None]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+# Of a set: pixels, row by row; what is told of each row; all contents, sorted, as bytes.
+PIXELS, INDEX, CONTENTS = "pixels", "index.json", "contents"
+DIGEST = hashlib.sha256().digest_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Decoded:
     ``pixels`` is uint8 [M, H, W, C], memory-mapped; ``rows`` tells the row of a content's SHA-256. ``facts``
     holds of each content that decodes its format, mode, width, height, depth, the SHA-256 of its pixels, and
     whether those are all alike; ``faults`` of each other the reason. ``depth`` is the rule for the whole set:
-    so many of a pixel's 16 bits of grey are in use.
+    so many of a pixel's 16 bits of grey are in use. All are in order of contents.
     """
 
     pixels: np.ndarray
@@ -45,158 +45,107 @@ class Decoded:
     depth: int
 
 
+class Writer:
+    """Writes pictures of distinct contents, row by row: a memory map would end the process on a full disk."""
+
+    def __init__(self, folder: Path, file: IO[bytes], target: Target) -> None:
+        self._folder = folder
+        self._file = file
+        self._empty = bytes(target.height * target.width * target.channels)
+        self._index: dict[str, Mapping[str, Any]] = {}
+
+    def add(self, entry: Mapping[str, Any], pixels: np.ndarray | None) -> None:
+        """Write a picture and what is told of it, unless its content is there; one with a fault has none."""
+        if entry["content"] not in self._index:
+            self._index[entry["content"]] = entry
+            # A row all the same, so that there are as many as contents.
+            self._file.write(self._empty if pixels is None else pixels.data)
+
+    def finish(self) -> Collection[str]:
+        """Write what is left; return all contents."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        (self._folder / INDEX).write_text(json.dumps(list(self._index.values())), encoding="utf-8")
+        (self._folder / CONTENTS).write_bytes(bytes.fromhex("".join(sorted(self._index))))
+        return self._index.keys()
+
+
 def cache_folder() -> Path:
     """Return where decoded pictures are kept; it may be deleted at any time."""
     return cache_home() / "images"
 
 
-def hash_files(paths: Iterable[Path], progress: ProgressCallback) -> list[tuple[str | None, str]]:
-    """Return of each file the SHA-256 of its content and no reason, or None and the reason."""
-
-    def read(path: Path) -> tuple[str | None, str]:
-        try:
-            return hashlib.sha256(image.read_bytes(path)).hexdigest(), ""
-        except UserError as error:
-            return None, str(error)
-
-    return list(_in_parallel("reading", read, list(paths), progress))
-
-
-def decode(
-    files: Mapping[str, Path],
-    height: int,
-    width: int,
-    channels: int,
-    progress: ProgressCallback = lambda *_: None,
-) -> Decoded:
-    """Decode files to pictures of one size, or take them from the cache.
-
-    Files of 16 bits a pixel often hold 8 or 12: where none of the set has a larger value, they are scaled by
-    what they hold, all alike.
-
-    Args:
-        files: a path for each content, by its SHA-256.
-        height: of a decoded picture, in pixels.
-        width: the same.
-        channels: 1 for grey, 3 for colour.
-        progress: told of what is done, how many are done, and of how many.
+@contextlib.contextmanager
+def writing(target: Target) -> Iterator[Writer]:
+    """Give what keeps pictures, all of them after the block, none where it raises.
 
     Raises:
-        UserError: the cache cannot be written.
+        UserError: they cannot be kept.
     """
-    files = dict(sorted(files.items()))
-    shape = (len(files), height, width, channels)
-    decoded = _decode(files, shape, image.FULL_DEPTH, progress)
-    depth = max((facts["depth"] for facts in decoded.facts.values()), default=0) or image.FULL_DEPTH
-    return decoded if depth == image.FULL_DEPTH else _decode(files, shape, depth, progress)
-
-
-def _decode(
-    files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progress: ProgressCallback
-) -> Decoded:
-    """Decode files, in order of their contents, by one depth, or take them from the cache."""
-    # All that pixels depend on; Pillow's decoders change from version to version.
-    settings = [image.DECODER, PIL.__version__, *shape[1:], depth]
-    key = hashlib.sha256(json.dumps([settings, list(files)]).encode()).hexdigest()
-    place = cache_folder() / key
-    if (decoded := _read(place, shape, depth)) is not None:
-        return decoded
+    home = cache_folder()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True)
         # Renamed when it is whole: a kill leaves a folder that nobody reads.
-        beside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=place.parent))
+        beside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=home))
         try:
-            _write(beside, files, shape, depth, progress)
+            with (beside / PIXELS).open("wb") as file:
+                writer = Writer(beside, file, target)
+                yield writer
+                contents = writer.finish()
+            place = _place(contents, target)
             shutil.rmtree(place, ignore_errors=True)
             with contextlib.suppress(OSError):  # another process was faster; its content is the same
                 beside.rename(place)
-            sync_folder(place.parent)
+            sync_folder(home)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise UserError(
-            f"decoded images cannot be kept in '{place.parent}': {error.strerror}; "
-            "XDG_CACHE_HOME names another place"
+            f"decoded images cannot be kept in '{home}': {error.strerror}; XDG_CACHE_HOME names another place"
         ) from None
-    decoded = _read(place, shape, depth)
-    if decoded is None:
-        raise UserError(f"decoded images in '{place}' cannot be read back")
-    return decoded
 
 
-def _write(
-    folder: Path, files: Mapping[str, Path], shape: tuple[int, ...], depth: int, progress: ProgressCallback
-) -> None:
-    """Decode into two new files; row by row, as a memory map would end the process where the disk is full."""
-    _, height, width, channels = shape
-    empty = bytes(height * width * channels)
-    index = []
-
-    def read(item: tuple[str, Path]) -> image.Picture | str:
-        content, path = item
-        try:
-            data = image.read_bytes(path)
-            # Its content is the key that its pixels are kept under, perhaps for years.
-            if hashlib.sha256(data).hexdigest() != content:
-                return "it changed while it was read"
-            return image.read_image(data, height, width, channels, depth)
-        except UserError as error:
-            return str(error)
-
-    with (folder / "pixels.npy").open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        with image.without_warnings():
-            results = _in_parallel("decoding", read, list(files.items()), progress)
-            for content, picture in zip(files, results, strict=True):
-                if isinstance(picture, str):
-                    index.append({"content": content, "fault": picture})
-                    # A row all the same, so that the position of each picture is known before it is decoded.
-                    file.write(empty)
-                else:
-                    index.append({"content": content, **_facts(picture)})
-                    file.write(picture.pixels.tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
-
-
-def _facts(picture: image.Picture) -> dict[str, Any]:
-    names = ("format", "mode", "width", "height", "depth")
-    return {
-        **{name: getattr(picture, name) for name in names},
-        "pixels": hashlib.sha256(picture.pixels.tobytes()).hexdigest(),
-        "constant": image.is_constant(picture.pixels),
-    }
-
-
-def _read(folder: Path, shape: tuple[int, ...], depth: int) -> Decoded | None:
-    """Map what was decoded before; None where it's not there or not whole."""
+def read(contents: Collection[str], target: Target) -> Decoded | None:
+    """Map the pictures of contents that were decoded before; None where they are not there or not whole."""
+    folder, count = _place(contents, target), len(contents)
+    shape = (count, target.height, target.width, target.channels)
     try:
+        index = json.loads((folder / INDEX).read_bytes())
         # Mapped: a folder may hold more than fits in memory, and processes share the pages.
-        pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
-        index = json.loads((folder / "index.json").read_bytes())
-    except (OSError, ValueError, EOFError):
+        pixels = np.memmap(folder / PIXELS, np.uint8, "r", shape=shape) if count else np.empty(shape, "u1")
+    except (OSError, ValueError):
         return None
-    if pixels.shape != shape or len(index) != shape[0]:
+    if len(index) != count:
         return None
+    entries = sorted(enumerate(index), key=lambda numbered: numbered[1]["content"])
     return Decoded(
         pixels,
-        rows={entry["content"]: row for row, entry in enumerate(index)},
-        facts={entry["content"]: entry for entry in index if "fault" not in entry},
-        faults={entry["content"]: entry["fault"] for entry in index if "fault" in entry},
-        depth=depth,
+        rows={entry["content"]: row for row, entry in entries},
+        facts={entry["content"]: entry for _, entry in entries if "fault" not in entry},
+        faults={entry["content"]: entry["fault"] for _, entry in entries if "fault" in entry},
+        depth=target.depth,
     )
 
 
-def _in_parallel(
-    title: str, function: Callable[[Item], Result], items: list[Item], progress: ProgressCallback
-) -> Iterator[Result]:
-    """Yield a function's results in order, from threads: Pillow and hashlib let others run meanwhile."""
-    threads = machine.cores()
-    ahead = 64 * threads  # results wait for being written: few, as they are large
-    with ThreadPoolExecutor(threads) as pool:
-        progress(title, 0, len(items))
-        for start in range(0, len(items), ahead):
-            yield from pool.map(function, items[start : start + ahead])
-            progress(title, min(start + ahead, len(items)), len(items))
+def knows(content: str, target: Target) -> bool:
+    """Tell whether a set that was decoded before has a content, without reading what else it has."""
+    digest = bytes.fromhex(content)
+    for file in cache_folder().glob(f"{_settings(target)}-*/{CONTENTS}"):
+        with contextlib.suppress(OSError):
+            held = file.read_bytes()
+            starts = range(0, len(held), DIGEST)
+            at = bisect.bisect_left(starts, digest, key=lambda start: held[start : start + DIGEST])
+            if held[at * DIGEST : (at + 1) * DIGEST] == digest:
+                return True
+    return False
+
+
+def _place(contents: Collection[str], target: Target) -> Path:
+    key = hashlib.sha256(json.dumps(sorted(contents)).encode()).hexdigest()
+    return cache_folder() / f"{_settings(target)}-{key}"
+
+
+def _settings(target: Target) -> str:
+    """Return a key of all that pixels depend on; Pillow's decoders change from version to version."""
+    settings = [image.DECODER, PIL.__version__, *dataclasses.astuple(target)]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]

@@ -6,12 +6,14 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from experiment.data import image_cache, image_checks
+from experiment.data import image_checks
 from experiment.data.array_files import is_idx_folder
+from experiment.data.image_fit import Target
 from experiment.data.image_layout import PARTS, Fault, Layout, find_layout
 from experiment.data.image_set import Inspection, Listed, read_pictures
 from experiment.data.image_walk import look, unlisted
 from experiment.data.named_sets import DATASETS
+from experiment.data.parallel import ProgressCallback
 from experiment.system.names import printable
 
 
@@ -23,16 +25,13 @@ def is_image_folder(dataset: str) -> bool:
     return not is_idx_folder(path)
 
 
-def inspect_folder(
-    folder: Path, image_size: int, channels: int, progress: image_cache.ProgressCallback = lambda *_: None
-) -> Inspection:
+def inspect_folder(folder: Path, target: Target, progress: ProgressCallback = lambda *_: None) -> Inspection:
     """Look at every file of a folder: decode all, compare all, and say what is wrong instead of raising.
 
     Args:
         folder: holds a sub-folder a class; or a part each for training and perhaps validation and test, which
             hold them (``image_layout.find_layout``).
-        image_size: height and width to decode to, in pixels.
-        channels: 1 for grey, 3 for colour.
+        target: what pictures are decoded to.
         progress: told of what is done, how many are done, and of how many.
 
     Raises:
@@ -40,7 +39,7 @@ def inspect_folder(
     """
     layout = find_layout(folder.expanduser().resolve())
     faults, droppings = list(layout.faults), Counter(layout.droppings)
-    pictures = read_pictures(_listed(layout, faults, droppings), image_size, channels, progress)
+    pictures = read_pictures(_listed(layout, faults, droppings), target, progress)
     return Inspection(
         source=layout.root,
         name=f"{printable(layout.root.name)}/",  # the slash tells it from a file or a named set

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from experiment.data.image import FULL_DEPTH
+from experiment.data.image_fit import FULL_DEPTH
 from experiment.data.image_set import Inspection
 from experiment.data.splits import Dataset
 from experiment.system.names import as_utf8, counted, printable, some

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from experiment.data import image_cache, image_checks
+from experiment.data import image_cache, image_checks, image_reading
 from experiment.data.arrays import Arrays, Examples, StoredImages
 from experiment.data.image_checks import File
+from experiment.data.image_fit import Target
 from experiment.data.image_layout import Fault
+from experiment.data.parallel import ProgressCallback
 from experiment.errors import UserError
 from experiment.system.names import printable
+from params.groups.data import Resize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,15 +87,12 @@ class Pictures:
     decoded: image_cache.Decoded
 
 
-def read_pictures(
-    listed: Sequence[Listed], image_size: int, channels: int, progress: image_cache.ProgressCallback
-) -> Pictures:
+def read_pictures(listed: Sequence[Listed], target: Target, progress: ProgressCallback) -> Pictures:
     """Read and decode every listed picture; say of each that cannot be used what is wrong with it.
 
     Args:
         listed: the pictures.
-        image_size: height and width to decode to, in pixels.
-        channels: 1 for grey, 3 for colour.
+        target: what they are decoded to.
         progress: told of what is done, how many are done, and of how many.
 
     Raises:
@@ -101,17 +101,26 @@ def read_pictures(
     files: list[File] = []
     faults: list[Fault] = []
     contents: dict[str, Path] = {}
-    hashes = image_cache.hash_files([each.path for each in listed], progress)
-    for each, (content, reason) in zip(listed, hashes, strict=True):
-        if content is None:
-            faults.append(Fault(each.shown, reason))
+    read, decoded = image_reading.read_files([each.path for each in listed], target, progress)
+    for each, found in zip(listed, read, strict=True):
+        if found.sha256 is None:
+            faults.append(Fault(each.shown, found.reason))
         else:
-            files.append(File(each.name, each.shown, each.part, each.class_name, content, each.group))
-            contents.setdefault(content, each.path)
-    decoded = image_cache.decode(contents, image_size, image_size, channels, progress)
+            files.append(File(each.name, each.shown, each.part, each.class_name, found.sha256, each.group))
+            contents.setdefault(found.sha256, each.path)
     broken = decoded.faults
     faults += [Fault(file.shown, broken[file.content]) for file in files if file.content in broken]
     return Pictures([file for file in files if file.content not in broken], faults, contents, decoded)
+
+
+def target(get_parameter: Callable[[str], Any]) -> Target:
+    """Return what the pictures of a run are decoded to, by ``image-size``, ``channels`` and ``resize``."""
+    size = get_parameter("image-size")
+    try:
+        resize: Resize = get_parameter("resize")
+    except KeyError:  # a run's record lacks what was not asked for yet
+        resize = "squash"
+    return Target(size, size, get_parameter("channels"), resize)
 
 
 def reasons(inspection: Inspection, skip_bad: bool = False, allow_duplicates: bool = False) -> list[str]:
@@ -129,8 +138,7 @@ def load_images(inspection: Inspection, get_parameter: Callable[[str], Any], mem
 
     Args:
         inspection: of the folder or table.
-        get_parameter: reads ``image-size``, ``channels``, ``skip-bad``, ``allow-duplicates``, and a table's
-            columns.
+        get_parameter: reads what ``target`` does, ``skip-bad``, ``allow-duplicates``, and a table's columns.
         memory: bytes that the images may take; more stay on disk and are read batch by batch.
 
     Raises:
@@ -143,8 +151,7 @@ def load_images(inspection: Inspection, get_parameter: Callable[[str], Any], mem
         things = "one thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
         where = printable(str(inspection.source))
         raise UserError("\n  ".join([f"dataset '{where}': {things} wrong with it", *wrong]))
-    size, channels = get_parameter("image-size"), get_parameter("channels")
-    decoded = image_cache.decode(inspection.contents, size, size, channels)  # from the cache, as a rule
+    decoded = image_reading.decode(inspection.contents, target(get_parameter))  # from the cache, as a rule
     labels = {name: label for label, name in enumerate(inspection.class_names)}
     on_disk = len(inspection.files) * decoded.pixels[0].nbytes > memory
     examples = {}
@@ -172,10 +179,10 @@ def load_images(inspection: Inspection, get_parameter: Callable[[str], Any], mem
 
 def _groups(files: Sequence[File], decoded: image_cache.Decoded) -> np.ndarray:
     """Number files int64 [N]: alike where a chain of equal pixels and groups leads from one to another."""
-    first: dict[str, int] = {}  # the first row that holds the same pixels
-    for content, row in decoded.rows.items():
+    first: dict[str, int] = {}  # the first content of the same pixels
+    for number, content in enumerate(decoded.rows):
         if content in decoded.facts:
-            first.setdefault(decoded.facts[content]["pixels"], row)
+            first.setdefault(decoded.facts[content]["pixels"], number)
     same = np.array([first[decoded.facts[file.content]["pixels"]] for file in files], np.int64)
     if not any(file.group for file in files):
         return same

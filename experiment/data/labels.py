@@ -9,10 +9,12 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from experiment.data import image_cache, image_checks
+from experiment.data import image_checks
+from experiment.data.image_fit import Target
 from experiment.data.image_layout import PARTS
 from experiment.data.image_set import Inspection, Listed, read_pictures
 from experiment.data.label_checks import Row, Table, is_whole, row_problems, set_problems
+from experiment.data.parallel import ProgressCallback
 from experiment.errors import UserError
 from experiment.system.names import printable, some
 from params.conditions import is_table
@@ -37,9 +39,8 @@ def is_labels(dataset: str) -> bool:
 def inspect_labels(
     path: Path,
     columns: Mapping[str, str],
-    image_size: int,
-    channels: int,
-    progress: image_cache.ProgressCallback = lambda *_: None,
+    target: Target,
+    progress: ProgressCallback = lambda *_: None,
 ) -> Inspection:
     """Look at every row of a table and every picture that it names; say what is wrong instead of raising.
 
@@ -48,8 +49,7 @@ def inspect_labels(
             columns; paths of pictures are relative to the table's folder.
         columns: the names of the columns of files, labels, parts and groups, by ``COLUMNS``. The latter two
             may be missing under their default names.
-        image_size: height and width to decode to, in pixels.
-        channels: 1 for grey, 3 for colour.
+        target: what pictures are decoded to.
         progress: told of what is done, how many are done, and of how many.
 
     Raises:
@@ -59,7 +59,7 @@ def inspect_labels(
     table = read_table(path, columns)
     wholes = [row for row in table.rows if is_whole(row, table)]
     listed = [_listed(row, table, path.parent) for row in wholes]
-    pictures = read_pictures(listed, image_size, channels, progress)
+    pictures = read_pictures(listed, target, progress)
     return Inspection(
         source=path,
         name=printable(path.name),

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from experiment.data.arrays import Arrays
-from experiment.data.image_cache import ProgressCallback
 from experiment.data.image_folder import inspect_folder, is_image_folder
-from experiment.data.image_set import Inspection, load_images
+from experiment.data.image_set import Inspection, load_images, target
 from experiment.data.labels import COLUMNS, inspect_labels, is_labels
 from experiment.data.named_sets import load_arrays
+from experiment.data.parallel import ProgressCallback
 
 
 def is_pictures(dataset: str) -> bool:
@@ -27,17 +27,18 @@ def inspect(
 
     Args:
         dataset: the path of a folder, or of a table.
-        get_parameter: reads ``image-size``, ``channels`` and, of a table, the names of its columns.
+        get_parameter: reads ``image-size``, ``channels``, ``resize`` and, of a table, the names of its
+            columns.
         progress: told of what is done, how many are done, and of how many.
 
     Raises:
         UserError: folder or table cannot be read, or decoded images cannot be cached.
     """
-    size, channels = get_parameter("image-size"), get_parameter("channels")
+    wanted = target(get_parameter)
     if not is_labels(dataset):
-        return inspect_folder(Path(dataset), size, channels, progress)
+        return inspect_folder(Path(dataset), wanted, progress)
     columns = {name: column for name in COLUMNS if (column := _column(name, get_parameter))}
-    return inspect_labels(Path(dataset), columns, size, channels, progress)
+    return inspect_labels(Path(dataset), columns, wanted, progress)
 
 
 def load_set(source: str, get_parameter: Callable[[str], Any]) -> Arrays:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from experiment.data.image import other_decoder
 from experiment.data.pictures import load_set
 from experiment.data.splits import Dataset, split_arrays
 from experiment.deploy import agreement, own_layers
@@ -128,6 +129,7 @@ def _load_dataset(record: RunRecord) -> Dataset:
     if arrays.fingerprint != facts["fingerprint"]:
         raise UserError(
             f"run {short(record.key)} cannot be checked: '{facts['source']}' is not what it was trained on"
+            f"{other_decoder(facts)}"
         )
     return split_arrays(arrays, record.params.__getitem__)
 
@@ -139,6 +141,7 @@ def _texts(record: RunRecord, dataset: Dataset) -> dict[str, str]:
         "run": record.key,
         "name": record.name,
         "images": f"uint8 [N, {shape}], 0-255; scaled to 0-1 inside",
+        **_reading(record),
         "logits, probabilities": f"float32 [N, {len(dataset.class_names)}]",
         "classes": list(dataset.class_names),
         "dataset_fingerprint": dataset.fingerprint,
@@ -146,6 +149,13 @@ def _texts(record: RunRecord, dataset: Dataset) -> dict[str, str]:
     }
     labels = "".join(f"{printable(name)}\n" for name in dataset.class_names)
     return {CARD: json.dumps(card, ensure_ascii=False, indent=2) + "\n", LABELS: labels}
+
+
+def _reading(record: RunRecord) -> dict[str, str]:
+    """Return how the run made images of files of pictures, which an export leaves to who calls it."""
+    if "image-size" not in record.params:
+        return {}
+    return {"resize": record.params.get("resize", "squash")}
 
 
 def _serving_model(model: Any, dataset: Dataset) -> Any:

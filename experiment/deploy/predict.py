@@ -13,6 +13,7 @@ import numpy as np
 
 from experiment.data import image
 from experiment.data.arrays import Examples
+from experiment.data.image_fit import Target
 from experiment.data.image_walk import Found, walk
 from experiment.errors import UserError
 from experiment.evaluation import calibration
@@ -111,11 +112,11 @@ def classify(model: Any, bundle: Bundle, files: Sequence[Found], top: int) -> It
         ``{"image": path, "classes": [{"class": name, "probability": 0 to 1}, …]}``, likeliest first, with a
         ``notice`` where the picture is hardly one; or ``{"image": path, "error": reason}``.
     """
-    depth = bundle.image.depth
+    depth, target = bundle.image.depth, _target(bundle)
 
     def read(file: Found) -> image.Picture | str:
         try:
-            return file.reason or image.read_image(image.read_bytes(file.path), *_shape(bundle), depth)
+            return file.reason or image.read_image(image.read_bytes(file.path), target)
         except UserError as error:
             return str(error)
 
@@ -148,6 +149,10 @@ def _notice(picture: image.Picture, depth: int) -> str:
 
 def _shape(bundle: Bundle) -> tuple[int, int, int]:
     return bundle.image.height, bundle.image.width, bundle.image.channels
+
+
+def _target(bundle: Bundle) -> Target:
+    return Target(*_shape(bundle), bundle.image.resize, bundle.image.depth)
 
 
 def _logits(model: Any, bundle: Bundle, pictures: np.ndarray) -> np.ndarray:

@@ -149,6 +149,8 @@ def limit_threads(original: RunRecord, notify: Callable[[str], None]) -> None:
 
 def _data_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
     found = []
+    if "decoder" in now and then.get("decoder") != now["decoder"]:
+        found.append(Difference("decoder of pictures", then.get("decoder"), now["decoder"]))
     if then["fingerprint"] != now["fingerprint"]:
         is_test_same = then.get("test_fingerprint") == now["test_fingerprint"]
         part = "training part" if is_test_same else "test part, at least"
@@ -172,7 +174,7 @@ def _meaning(found: Iterable[Difference]) -> str:
     kinds = {each.what.split()[0] for each in found}
     if kinds & {"parameter", "data", "split"}:
         return "so this is another experiment: the verdict tells how much that change matters"
-    if kinds & {"code", "package", "python", "machine"}:
+    if kinds & {"code", "decoder", "package", "python", "machine"}:
         return "so equal bits are not promised: a verdict other than bit-identical may come of what differs"
     return "nothing that matters differs: on a CPU, any verdict but bit-identical is a fault"
 

@@ -15,7 +15,8 @@ from experiment.comet import settings
 from experiment.comet.tracker import Tracker
 from experiment.data import image_report, pictures
 from experiment.data.arrays import Arrays, StoredImages
-from experiment.data.image import FULL_DEPTH
+from experiment.data.image import DECODER
+from experiment.data.image_fit import FULL_DEPTH
 from experiment.data.image_set import Inspection, load_images
 from experiment.data.named_sets import load_arrays
 from experiment.data.program_sets import read_program_set
@@ -53,6 +54,11 @@ class Opened:
     def depth(self) -> int:
         """How many of 16 bits of grey the pictures' files use."""
         return self.inspection.depth if self.inspection else FULL_DEPTH
+
+    @property
+    def decoder(self) -> dict[str, int]:
+        """Which version of the decoder made arrays of pictures, for ``run.json``; of arrays nothing."""
+        return {"decoder": DECODER} if self.inspection else {}
 
     def split(self, get_parameter: Callable[[str], Any]) -> Dataset:
         """Split it; see ``split_arrays``.

@@ -12,7 +12,7 @@ import numpy as np
 from experiment.comet import session
 from experiment.comet.logged_parameters import LoggedParameters
 from experiment.comet.tracker import Tracker
-from experiment.data.image import FULL_DEPTH
+from experiment.data.image_fit import FULL_DEPTH
 from experiment.data.splits import Dataset
 from experiment.evaluation import calibration, measures
 from experiment.evaluation.measures import MONITORS
@@ -187,7 +187,9 @@ def write_bundle(
             key=directory.key,
             model_file=saved.name,
             class_names=[as_utf8(name) for name in dataset.class_names],
-            image=bundles.image_facts(dataset.train.images.shape[1:], depth),
+            image=bundles.image_facts(
+                dataset.train.images.shape[1:], depth, parameters.get("resize", "squash")
+            ),
             dataset={
                 "name": as_utf8(dataset.name),
                 "fingerprint": dataset.fingerprint,

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from experiment.comet import session
+from experiment.data.image import other_decoder
 from experiment.errors import UserError
 from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.record import FINISHED
 from experiment.system.names import short
 from params.groups import parameter_name
+from params.groups.data import Data
 from params.groups.result import Result
 from params.groups.training import Training
 from params.spec import Params
@@ -35,7 +37,7 @@ def check_resumable(
         raise UserError(f"run {name} is alive: a process is working on it")
     _check_epochs(directory, params, run, stored)
     # A run made before a parameter was there had what is its default today.
-    fields = Training.model_fields | Result.model_fields
+    fields = Training.model_fields | Result.model_fields | {"resize": Data.model_fields["resize"]}
     defaults = {parameter_name(name): field.default for name, field in fields.items()}
     for parameter, value in (params.applicable() | dict(extra or {})).items():
         own = stored.get(parameter, defaults.get(parameter, value))
@@ -50,6 +52,7 @@ def check_resumable(
         if facts["dataset"][part] != run["dataset"][part]:
             raise UserError(
                 f"dataset '{params.dataset}' is not what run {name} was trained on: its {part} differs"
+                f"{other_decoder(run['dataset'])}"
             )
     # Told, not refused: a fault in the code may be the very reason why a run has to go on.
     own = [each.get("own_code", {}).get("fingerprint") for each in (facts, run)]

@@ -156,7 +156,7 @@ def _facts(opened: Opened, split: Dataset, own_code: OwnCode | None, console: Co
     """Return what a run is made of: code, packages, machine and data."""
     secrets = (settings.api_key(),)
     facts = provenance.describe_run(secrets, console.notice)
-    facts |= {"dataset": data_facts(split, opened.source)}
+    facts |= {"dataset": data_facts(split, opened.source) | opened.decoder}
     return facts | ({"own_code": own_code.facts(secrets)} if own_code else {})
 
 

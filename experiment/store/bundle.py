@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from experiment.errors import UserError
 from experiment.store.files import write_json
 from experiment.system.names import counted
+from params.groups.data import Resize
 from params.words import place, sentence_of_file
 
 FILE = "bundle.json"
@@ -27,7 +28,8 @@ class _Described(BaseModel):
 class ImageFacts(_Described):
     """How images become the model's input: their size in pixels, and how values are scaled.
 
-    ``depth`` is how many of 16 bits of grey the training's files used (``images.read_image``).
+    ``depth`` is how many of 16 bits of grey the training's files used; ``resize`` is what becomes of
+    pictures that are not square.
     """
 
     height: Side
@@ -35,6 +37,7 @@ class ImageFacts(_Described):
     channels: Literal[1, 3]
     scaling: Literal["float32, value / 255"]
     depth: Annotated[int, Field(ge=8, le=16)] = 16
+    resize: Resize = "squash"
 
 
 class Bundle(_Described):
@@ -67,14 +70,22 @@ class Bundle(_Described):
                 f"but parameters say "
                 f"image-size {asked[0]}, channels {asked[2]}"
             )
+        resize = self.parameters.get("resize", self.image.resize)
+        if resize != self.image.resize:
+            raise ValueError(f"image.resize is {self.image.resize}, but parameters say {resize!r}")
         return self
 
 
-def image_facts(shape: tuple[int, ...], depth: int = 16) -> ImageFacts:
+def image_facts(shape: tuple[int, ...], depth: int = 16, resize: Resize = "squash") -> ImageFacts:
     """Describe images [H, W, C] and their way into the network, unchecked: a run has had them by now."""
     height, width, channels = shape
     return ImageFacts.model_construct(
-        height=height, width=width, channels=channels, scaling="float32, value / 255", depth=depth
+        height=height,
+        width=width,
+        channels=channels,
+        scaling="float32, value / 255",
+        depth=depth,
+        resize=resize,
     )
 
 

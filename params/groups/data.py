@@ -10,6 +10,8 @@ from params.checks import check_channels, check_folds, check_validation
 from params.conditions import COLUMN, FOLDS, OWN, PICTURES, PRETRAINED, SPLIT, TABLE, Preset, Synonyms
 from params.groups import Group
 
+Resize = Literal["squash", "crop", "pad"]
+
 
 class Data(Group):
     """What is trained, validated and tested on."""
@@ -49,6 +51,15 @@ class Data(Group):
         Preset(PRETRAINED, 160),
         Synonyms(("img-size", "imgsz", "input-size", "resolution")),
     ] = 64
+    resize: Annotated[
+        Resize,
+        Field(
+            description="how pictures become square: squash (the whole, its sides' ratio lost), crop (the "
+            "largest centred square) or pad (the whole, with black borders)"
+        ),
+        PICTURES,
+        Synonyms(("resize-mode", "resize-method", "aspect-ratio", "keep-aspect-ratio", "letterbox")),
+    ] = "squash"
     channels: Annotated[
         int, Field(description="1 for grey, 3 for colour"), BeforeValidator(check_channels), PICTURES
     ] = 3

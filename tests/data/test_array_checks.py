@@ -13,6 +13,7 @@ from PIL import Image
 from experiment.data import array_checks
 from experiment.data import image as images
 from experiment.data.arrays import check_arrays
+from experiment.data.image_fit import Target
 from experiment.data.splits import check_repeats, split_arrays
 from experiment.run import figures
 from experiment.store import bundle
@@ -154,7 +155,7 @@ def test_any_array_is_refused_in_one_sentence_or_fits_what_draws_and_reads_image
     assert drawn.shape == (checked.shape[1:3] if facts.channels == 1 else checked.shape[1:])
     stored = io.BytesIO()
     Image.fromarray(drawn).save(stored, "PNG")
-    read = images.read_image(stored.getvalue(), facts.height, facts.width, facts.channels)
+    read = images.read_image(stored.getvalue(), Target(facts.height, facts.width, facts.channels))
     np.testing.assert_array_equal(read.pixels, checked[0])
 
 

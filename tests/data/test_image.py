@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from experiment.data import image as images
+from experiment.data.image_fit import Target
 from tests.support.pictures import encode
 
 SQUARE = np.zeros((8, 8), np.uint8)
@@ -19,13 +20,13 @@ SQUARE[:, 4:] = 200  # dark on the left, light on the right
 
 def read(content: bytes, height: int = 8, width: int = 8, channels: int = 1) -> np.ndarray:
     with images.without_warnings():
-        return images.read_image(content, height, width, channels).pixels
+        return images.read_image(content, Target(height, width, channels)).pixels
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "GIF", "WEBP", "JPEG"])
 def test_every_format_is_read(format):
     options = {"lossless": True} if format == "WEBP" else {"quality": 95} if format == "JPEG" else {}
-    picture = images.read_image(encode(SQUARE, format, **options), 8, 8, 1)
+    picture = images.read_image(encode(SQUARE, format, **options), Target(8, 8, 1))
     assert (picture.format, picture.width, picture.height) == (format, 8, 8)
     assert (picture.pixels.shape, picture.pixels.dtype) == ((8, 8, 1), np.uint8)
     np.testing.assert_allclose(picture.pixels[..., 0], SQUARE, atol=4 if format == "JPEG" else 0)
@@ -142,14 +143,14 @@ def test_no_damage_to_metadata_keeps_a_picture_from_being_read(kind, data):
 @pytest.mark.parametrize("depth", [8, 10, 12, 16])
 def test_of_16_bits_those_in_use_count(depth):
     content = encode((SQUARE.astype(np.uint16) << (depth - 8)) + (depth > 8))
-    picture = images.read_image(content, 8, 8, 1, depth)
+    picture = images.read_image(content, Target(8, 8, 1, depth=depth))
     np.testing.assert_array_equal(picture.pixels[..., 0], SQUARE)
     assert picture.depth == depth
 
 
 def test_16_bits_brighter_than_those_in_use_become_white():
     content = encode(SQUARE.astype(np.uint16) * 256)
-    assert images.read_image(content, 8, 8, 1, 12).pixels.max() == 255
+    assert images.read_image(content, Target(8, 8, 1, depth=12)).pixels.max() == 255
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -10,6 +10,7 @@ from PIL import Image
 
 from experiment.data import image_cache, image_folder, image_report, image_set, pictures
 from experiment.data.arrays import Arrays, StoredImages
+from experiment.data.image_fit import Target
 from experiment.data.splits import split_arrays
 from experiment.run import inputs
 from params.spec import Params
@@ -27,7 +28,7 @@ def parameters(**values):
 
 
 def inspect(folder: Path, size: int = 28, channels: int = 1) -> image_set.Inspection:
-    return image_folder.inspect_folder(folder, size, channels)
+    return image_folder.inspect_folder(folder, Target(size, size, channels))
 
 
 def load(folder: Path, memory: int = 10**9, **values) -> Arrays:
@@ -309,7 +310,7 @@ def test_a_second_look_decodes_nothing(two_classes, monkeypatch):
 def test_a_damaged_cache_is_made_anew(two_classes, damage):
     fingerprint = load(two_classes).fingerprint
     (place,) = image_cache.cache_folder().iterdir()
-    file = place / ("pixels.npy" if damage == "cut pixels" else "index.json")
+    file = place / ("pixels" if damage == "cut pixels" else "index.json")
     os.truncate(file, 100) if damage != "no index" else file.unlink()
     assert load(two_classes).fingerprint == fingerprint
 

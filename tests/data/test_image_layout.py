@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiment.data import image_folder, image_layout, image_report, image_set
+from experiment.data.image_fit import Target
 from experiment.data.splits import split_arrays
 from params.spec import Params
 from tests.support.pictures import write_layout
@@ -22,7 +23,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 def inspect(folder: Path) -> image_set.Inspection:
-    return image_folder.inspect_folder(folder, 8, 1)
+    return image_folder.inspect_folder(folder, Target(8, 8, 1))
 
 
 def classes(below: str, count: int = 2, names: Iterable[str] = ("cat", "dog")) -> list[str]:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiment.data import image_folder, image_report, image_set, labels, pictures
+from experiment.data.image_fit import Target
 from experiment.data.splits import split_arrays
 from experiment.errors import UserError
 from params.spec import Params
@@ -60,7 +61,7 @@ def in_folder(folder: Path, header: list[str], rows, **named) -> Path:
 def test_a_table_is_the_set_of_the_folder_it_lists(folder, rows):
     table = in_folder(folder, ["file", "label"], rows)
     arrays = load(table)
-    whole = image_folder.inspect_folder(folder, 28, 1)
+    whole = image_folder.inspect_folder(folder, Target(28, 28, 1))
     as_folder = image_set.load_images(whole, parameters(dataset="pictures/"), 10**9)
     assert (arrays.name, as_folder.name) == ("labels.csv", "pictures/")
     assert arrays.fingerprint == as_folder.fingerprint

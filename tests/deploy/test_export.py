@@ -1,5 +1,6 @@
 """What is exported computes what Keras computes, or is not exported."""
 
+import dataclasses
 import importlib.util
 import json
 import zipfile
@@ -110,6 +111,16 @@ def test_class_names_and_preprocessing_travel_with_an_export(exported):
     card = json.loads(carried["model.json"])
     assert card["run"] == run.key
     assert card["images"] == "uint8 [N, 28, 28, 1], 0-255; scaled to 0-1 inside"
+
+
+def test_the_card_says_how_pictures_of_other_shapes_were_resized(run):
+    examples = Examples(np.zeros((2, 4, 4, 1), np.uint8), np.arange(2, dtype=np.int32))
+    dataset = Dataset("x", examples, examples, examples, ("a", "b"), "", "")
+    record = read_record(run.path)
+    pictures: dict[str, Any] = {"image-size": 4, "channels": 1}
+    for params, expected in (({}, None), (pictures, "squash"), ({**pictures, "resize": "pad"}, "pad")):
+        carried = export._texts(dataclasses.replace(record, params=dict(record.params) | params), dataset)
+        assert json.loads(carried["model.json"]).get("resize") == expected
 
 
 def test_a_class_is_one_line_of_the_labels_whatever_it_is_called(run):

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -41,7 +42,8 @@ def trained(folder, tmp_path_factory) -> RunRecord:
 
 
 def parameters(folder: Path) -> Params:
-    return Params(dataset=str(folder), image_size=28, channels=1, epochs=3, validation=0.2, compile="graph")
+    given: dict[str, Any] = {"image_size": 28, "resize": "pad", "channels": 1, "validation": 0.2}
+    return Params(dataset=str(folder), epochs=3, compile="graph", **given)
 
 
 def predict(record: RunRecord, *arguments, capsys) -> tuple[int, list]:
@@ -89,7 +91,11 @@ def test_the_bundle_describes_the_model(trained):
     description = bundle.read_bundle(Path(trained.source) / "model")
     assert description.class_names == sorted(NAMES)
     size = {"height": 28, "width": 28, "channels": 1}
-    assert description.image.model_dump() == size | {"scaling": "float32, value / 255", "depth": 16}
+    assert description.image.model_dump() == size | {
+        "scaling": "float32, value / 255",
+        "depth": 16,
+        "resize": "pad",
+    }
     assert description.key == trained.key
     assert description.dataset["fingerprint"] == trained.run["dataset"]["fingerprint"]
     assert description.parameters == trained.params
@@ -198,6 +204,10 @@ EDITS = {
         "image.scaling = 'none': should be",
     ),
     "4 channels": (lambda told: told["image"].update(channels=4), "image.channels = 4: should be 1 or 3"),
+    "another resizing": (
+        lambda told: told["image"].update(resize="crop"),
+        "image.resize is crop, but parameters say 'pad'",
+    ),
     "a size of no parameter": (
         lambda told: (told["image"].update(height=14), told["parameters"].pop("image-size")),
         r"says 14 × 28 pixels of 1 channel, which the model does not take",
@@ -223,9 +233,31 @@ def test_a_bundle_as_people_edit_it_is_one_sentence_with_its_path(trained, tmp_p
 
 def test_a_bundle_without_later_fields_is_read(trained, tmp_path):
     told = json.loads((Path(trained.source) / "model" / "bundle.json").read_text())
-    del told["image"]["depth"]
+    del told["image"]["depth"], told["image"]["resize"], told["parameters"]["resize"]
     (tmp_path / "bundle.json").write_text(json.dumps(told | {"later": 1}))
-    assert bundle.read_bundle(tmp_path).image.depth == 16
+    image = bundle.read_bundle(tmp_path).image
+    assert (image.depth, image.resize) == (16, "squash")
+
+
+def test_pictures_are_resized_as_the_bundle_says(trained, folder, tmp_path):
+    described = bundle.read_bundle(Path(trained.source) / "model")
+    model = predict_module.load_model(Path(trained.source) / "model", described)
+    digit = np.asarray(Image.open(next((folder / "test" / "一").iterdir())))
+    noise = np.random.default_rng(0).integers(0, 256, digit.shape, np.uint8)
+    wide = np.hstack([noise[:, :14], digit, noise[:, 14:]])
+    small = Image.fromarray(wide).resize((28, 14), Image.Resampling.BILINEAR)
+    twins = {
+        "squash": np.asarray(Image.fromarray(wide).resize((28, 28), Image.Resampling.BILINEAR)),
+        "crop": digit,
+        "pad": np.pad(np.asarray(small), ((7, 7), (0, 0))),
+    }
+    (tmp_path / "wide.png").write_bytes(encode(wide))
+    for resize, twin in twins.items():
+        (tmp_path / "twin.png").write_bytes(encode(twin))
+        files, _ = predict_module.find_images([str(tmp_path / name) for name in ("wide.png", "twin.png")])
+        told = described.model_copy(update={"image": described.image.model_copy(update={"resize": resize})})
+        one, other = predict_module.classify(model, told, files, 10)
+        assert one["classes"] == other["classes"], resize
 
 
 def test_sides_of_a_network_of_images_are_compared_with_the_bundle(trained):

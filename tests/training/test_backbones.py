@@ -12,6 +12,7 @@ import pytest
 
 from experiment.data import image as images
 from experiment.data.efficientnet_lite0 import read_weights
+from experiment.data.image_fit import Target
 from experiment.data.weights import LITE0, NAMES, PUBLISHED, Weights, block_names, find_weights
 from experiment.errors import UserError
 from experiment.training.backbones import build_backbone, first_of_block
@@ -158,7 +159,7 @@ def test_pictures_are_what_imagenet_calls_them(package, picture, label):
     assert spec
     assert spec.origin
     path = Path(spec.origin).parent / picture
-    pixels = images.read_image(path.read_bytes(), 224, 224, 3).pixels.astype(np.float32) / 255
+    pixels = images.read_image(path.read_bytes(), Target(224, 224, 3)).pixels.astype(np.float32) / 255
     kernel, bias = read_weights(weights.path)["predictions"]
     logits = model(pixels[None]).numpy() @ kernel + bias
     assert logits.argmax() == label

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import many_runs, transfer
+from benchmarks import decoding, many_runs, transfer
 from experiment import __main__ as command_line
 from experiment.store.archive_reader import read_archive
 from tests.support.pictures import write_class
@@ -84,3 +84,20 @@ def test_transfer_divides_a_folder_for_its_peer_and_prints_rows(tmp_path, monkey
     result = {"wall_s": 9.0, "cpu_s": 8.0, "test_accuracy": 0.9}
     transfer.print_row("ours", {"keras": [result]}, "keras", slice(None))
     assert "1.00 – 1.00" in capsys.readouterr().out
+
+
+def test_decoding_is_timed_beside_its_peers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    in_a_process = decoding.run
+
+    def run(*arguments: str) -> benchmarks.Result:
+        # The one that forks does not share this process' threads.
+        return (in_a_process if "pillow" in arguments else run_here)(*arguments)
+
+    monkeypatch.setattr(decoding, "run", run)
+    arguments = ("--pictures", "4", "--sizes", "8", "--rounds", "1")
+    monkeypatch.setattr(sys, "argv", ["benchmarks.decoding", *arguments])
+    decoding.main()
+    table = capsys.readouterr().out.partition("to 8 × 8")[2].splitlines()
+    assert [line[:38].strip() for line in table[1:5]] == list(decoding.KINDS.values())
+    assert table[4].count("1.00") == 6

@@ -13,6 +13,7 @@ from typing import Any
 
 from experiment.compare.suspects import Suspects, find_suspects
 from experiment.data import image
+from experiment.data.image_fit import Target
 from experiment.errors import UserError
 from experiment.store.record import FINISHED, RunRecord
 from params.conditions import is_set_of_pictures
@@ -64,7 +65,7 @@ def _picture(source: str, file: str) -> str | None:
     try:
         with image.without_warnings():
             content = image.read_bytes(folder / os.path.expanduser(file))
-            pixels = image.read_image(content, SIDE, SIDE, 3).pixels
+            pixels = image.read_image(content, Target(SIDE, SIDE, 3)).pixels
     except (UserError, OSError, ValueError):
         return None
     stream = io.BytesIO()

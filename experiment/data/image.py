@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import stat
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -57,10 +58,14 @@ def read_bytes(path: Path) -> bytes:
         UserError: it cannot be read, is empty, is larger than MAX_BYTES, or is no regular file.
     """
     try:
-        if not os.path.isfile(path):  # a pipe would be waited for
-            raise UserError("not a regular file" if os.path.exists(path) else "no such file")
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise UserError(f"a file of {size:,} bytes; at most {MAX_BYTES:,} are read")
+        status = os.stat(path)
+    except (OSError, ValueError):  # ValueError: no file can have that name
+        raise UserError("no such file") from None
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise UserError("not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise UserError(f"a file of {status.st_size:,} bytes; at most {MAX_BYTES:,} are read")
+    try:
         with path.open("rb", buffering=0) as file:
             content = file.read()
     except OSError as error:

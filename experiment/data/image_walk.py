@@ -42,8 +42,10 @@ def look(folder: Path, within: Path | None = None) -> list[Found]:
         OSError: it cannot be listed.
     """
     with os.scandir(folder) as entries:
-        paths = sorted(Path(entry) for entry in entries if not entry.name.startswith("."))
-    return [_found(path, within) for path in paths]
+        shown = sorted(
+            (each for each in entries if not each.name.startswith(".")), key=lambda each: each.name
+        )
+    return [_found(entry, within) for entry in shown]
 
 
 def walk(folder: Path, within: Path | None = None) -> Iterator[Found]:
@@ -65,12 +67,13 @@ def unlisted(folder: Path, error: OSError) -> Found:
     return Found(folder, f"a folder that cannot be listed: {error.strerror}", is_folder=True)
 
 
-def _found(path: Path, within: Path | None) -> Found:
-    if path.name.casefold() in DROPPINGS:
+def _found(entry: os.DirEntry[str], within: Path | None) -> Found:
+    path = Path(entry)
+    if entry.name.casefold() in DROPPINGS:
         return Found(path, dropping=True)
+    if not entry.is_symlink():
+        return Found(path, is_folder=entry.is_dir(follow_symlinks=False))
     is_folder = os.path.isdir(path)
-    if not path.is_symlink():
-        return Found(path, is_folder=is_folder)
     reason = "a symbolic link to a folder" if is_folder else ""
     if not os.path.exists(path):
         reason = "a symbolic link to nothing"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiment.data import image, image_cache, image_reading, parallel
+from experiment.data import image, image_cache, image_reading, image_set, parallel
 from experiment.data.image_fit import Target
 from tests.support.pictures import encode, write_class
 
@@ -108,6 +108,18 @@ def test_a_file_that_changes_before_it_is_decoded_is_refused_and_nothing_kept(pa
     with pytest.raises(ValueError, match="图001.png' cannot be read any more: no such file"):
         image_reading.decode(contents, Target(4, 4, 3))
     assert len(list(image_cache.cache_folder().iterdir())) == 1
+
+
+def test_a_run_from_before_there_was_a_choice_squashed():
+    logged = {"image-size": 8, "channels": 3}
+    assert image_set.target(logged.__getitem__) == TARGET
+    assert image_set.target((logged | {"resize": "pad"}).__getitem__) == Target(8, 8, 3, "pad")
+
+
+def test_a_run_on_pictures_of_another_decoder_is_told_of_it():
+    assert image.other_decoder({"name": "x/"}).endswith(f"(decoder 2 then, {image.DECODER} now)")
+    assert image.other_decoder({"name": "x/", "decoder": image.DECODER}) == ""
+    assert image.other_decoder({"name": "mnist"}) == ""
 
 
 def test_results_come_in_order_and_few_of_them_wait(monkeypatch):

@@ -1,11 +1,16 @@
 """Time this pipeline beside its peers: processes in alternation, medians, ratios with their spread.
 
-python -m benchmarks DATA.npz [whole short training cnn] [--rounds 7] [--epochs 6] [--whole 50]
+python -m benchmarks DATA.npz [whole short training cnn convolutions] [--rounds 7] [--epochs 6] [--whole 50]
 
 whole     the tutorial's script and ours, tracked and with --mode disabled, from start to end
 short     Keras under Comet's own logging, plain Keras, and ours, for a few epochs
 training  NumPy, JAX, PyTorch and the arithmetic limit beside ours, training alone
 cnn       the network of mnist-cnn in plain Keras and as ours, 2 epochs
+convolutions  the cnn on 10,000 images, training alone: PyTorch in both layouts, plain Keras with and
+          without oneDNN, and the arithmetic limit beside ours; seconds, and those of processors
+
+Each process is noted as it ends, on stderr: its processor, the load when it began, and how many cores other
+work took meanwhile. A round beside such work is told apart from the others.
 
 Beside these, benchmarks.transfer, .many_runs and .sweeps time what takes other data.
 """
@@ -24,9 +29,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import psutil
+
 from experiment.run import provenance
+from experiment.system import machine
 
 ROOT = Path(__file__).parent.parent
+QUIET_CORES = 0.1  # that others may take before a round counts as loaded
 Result = dict[str, float]
 
 
@@ -41,7 +50,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6, help="epochs of short and training (default: 6)")
     parser.add_argument("--whole", type=int, default=50, help="epochs of whole (default: 50)")
     options = parser.parse_args()
-    groups = {"whole": _whole, "short": _short, "training": _training, "cnn": _cnn}
+    groups = {
+        "whole": _whole,
+        "short": _short,
+        "training": _training,
+        "cnn": _cnn,
+        "convolutions": _convolutions,
+    }
     if unknown := set(options.groups) - set(groups):
         parser.error(f"no group {', '.join(sorted(unknown))}: it must be one of {', '.join(groups)}")
     print_machine()
@@ -94,21 +109,20 @@ def _short(data: Path, options: argparse.Namespace) -> None:
 
 def _training(data: Path, options: argparse.Namespace) -> None:
     titles = {"numpy": "NumPy by hand", "jax": "JAX scan", "torch": "PyTorch eager"}
-    missing = [name for name in titles if not importlib.util.find_spec(name)]
-    found = {name: f"{name}_mlp" for name in titles if name not in missing} | {"limit": "ceiling"}
-    titles["limit"] = "arithmetic limit"
+    found = _installed(titles)
 
     def other(script: str) -> Callable[[], Result]:
         return lambda: peer(script, data, options.epochs)
 
     compare(
-        {name: other(script) for name, script in found.items()},
+        {name: other(f"{name}_mlp") for name in found} | {"limit": other("ceiling")},
         other("ours_training"),
         options.rounds,
-        [(f"{titles[name]} ÷ ours: training an epoch, s", name, "epoch_s") for name in found],
+        [
+            *((f"{titles[name]} ÷ ours: training an epoch, s", name, "epoch_s") for name in found),
+            ("arithmetic limit ÷ ours: training an epoch, s", "limit", "epoch_s"),
+        ],
     )
-    if missing:
-        print(f"not installed: {', '.join(missing)}; pip install -e '.[bench]'")
 
 
 def _cnn(data: Path, options: argparse.Namespace) -> None:
@@ -118,6 +132,37 @@ def _cnn(data: Path, options: argparse.Namespace) -> None:
         options.rounds,
         [("mnist-cnn, plain Keras ÷ ours: an epoch, s", "plain", "epoch_s")],
     )
+
+
+def _convolutions(data: Path, options: argparse.Namespace) -> None:
+    def other(script: str, *flags: str, **variables: str) -> Callable[[], Result]:
+        return lambda: peer(script, data, options.epochs, *flags, **variables)
+
+    peers = {
+        "plain Keras": other("keras_cnn"),
+        "plain Keras with oneDNN": other("keras_cnn", TF_ENABLE_ONEDNN_OPTS="1"),
+        "plain Keras without oneDNN": other("keras_cnn", TF_ENABLE_ONEDNN_OPTS="0"),
+    }
+    if _installed(["torch"]):
+        peers |= {
+            "PyTorch NCHW": other("torch_cnn"),
+            "PyTorch channels_last": other("torch_cnn", "channels_last"),
+        }
+    rows = [
+        (f"{name} ÷ ours: an epoch of the cnn, {unit}", name, field)
+        for name in peers
+        for unit, field in (("s", "epoch_s"), ("CPU s", "epoch_cpu_s"))
+    ]
+    rows += [("arithmetic limit of its convolutions ÷ ours, s", "limit", "epoch_s")]
+    compare(peers | {"limit": other("ceiling", "cnn")}, other("ours_training", "cnn"), options.rounds, rows)
+
+
+def _installed(names: Iterable[str]) -> list[str]:
+    """Return those packages that are installed; say which are not."""
+    found = [name for name in names if importlib.util.find_spec(name)]
+    if missing := [name for name in names if name not in found]:
+        print(f"not installed: {', '.join(missing)}; pip install -e '.[bench]'")
+    return found
 
 
 def compare(
@@ -131,17 +176,29 @@ def compare(
     A row has both medians, and of the ratio, taken round by round, the median and the range.
     """
     results = [{name: peer() for name, peer in peers.items()} | {"ours": ours()} for _ in range(rounds)]
+    loaded = [result for result in results if any(_is_loaded(each) for each in result.values())]
+    quiet = [result for result in results if result not in loaded]
     for title, name, field in rows:
-        pairs = [(result[name][field], result["ours"][field]) for result in results]
-        ratios = sorted(peer / own for peer, own in pairs)
-        medians = "".join(f"{statistics.median(column):>9.4g}" for column in zip(*pairs, strict=True))
-        row = f"{title:<58}{medians}{statistics.median(ratios):>8.2f}"
-        print(f"{row}   {ratios[0]:.2f} – {ratios[-1]:.2f}", flush=True)
+        for kind, chosen in (("", quiet), (f"   {len(loaded)} loaded of {rounds} rounds", loaded)):
+            if chosen:
+                pairs = [(result[name][field], result["ours"][field]) for result in chosen]
+                _print_row(title, pairs, kind)
 
 
-def peer(name: str, data: Path, epochs: int, *flags: str) -> Result:
+def _is_loaded(result: Result) -> bool:
+    return result["others_cores"] > QUIET_CORES
+
+
+def _print_row(title: str, pairs: list[tuple[float, float]], kind: str) -> None:
+    ratios = sorted(peer / own for peer, own in pairs)
+    medians = "".join(f"{statistics.median(column):>9.4g}" for column in zip(*pairs, strict=True))
+    row = f"{title:<58}{medians}{statistics.median(ratios):>8.2f}"
+    print(f"{row}   {ratios[0]:.2f} – {ratios[-1]:.2f}{kind}", flush=True)
+
+
+def peer(name: str, data: Path, epochs: int, *flags: str, **variables: str) -> Result:
     """Run a peer in a process of its own."""
-    return run("-m", f"benchmarks.peers.{name}", str(data), str(epochs), *flags)
+    return run("-m", f"benchmarks.peers.{name}", str(data), str(epochs), *flags, **variables)
 
 
 def train(data: Path, epochs: int, *flags: str) -> Result:
@@ -152,12 +209,15 @@ def train(data: Path, epochs: int, *flags: str) -> Result:
 
 
 def run(*arguments: str, **variables: str) -> Result:
-    """Run Python in an empty home; return what it printed, seconds, those of processors, peak bytes."""
+    """Run Python in an empty home; return what it printed, seconds, those of processors, peak bytes.
+
+    And ``others_cores``: how many cores everything else on this machine took meanwhile.
+    """
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         # Importing our package sets TensorFlow's and Keras' variables, which are not the peers' defaults.
         hidden = ("COMET_", "KERAS_", "TF_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-        begun = time.perf_counter()
+        load, busy, begun = os.getloadavg()[0], _busy_seconds(), time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder,
@@ -173,7 +233,17 @@ def run(*arguments: str, **variables: str) -> Result:
         output.seek(0)
         printed = json.loads(output.read().splitlines()[-1])
         cpu = usage.ru_utime + usage.ru_stime
-        return printed | {"wall_s": wall, "cpu_s": cpu, "peak_bytes": usage.ru_maxrss * 1024}
+        others = max(0.0, (_busy_seconds() - busy - cpu) / wall)
+        noted = f"{machine.processor()}, load {load:.1f}, others took {others:.2f} cores"
+        print(f"{Path(arguments[arguments[0] == '-m']).name}: {wall:.1f} s, {noted}", file=sys.stderr)
+        used = {"wall_s": wall, "cpu_s": cpu, "peak_bytes": usage.ru_maxrss * 1024, "others_cores": others}
+        return printed | used
+
+
+def _busy_seconds() -> float:
+    """Return how long all processors together have been at work since the machine started."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
 
 
 if __name__ == "__main__":

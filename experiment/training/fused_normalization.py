@@ -54,7 +54,8 @@ def _fused_call(layer: Any) -> Callable[..., tf.Tensor]:
         uses_batch = bool(training and layer.trainable)
         known = {} if uses_batch else {"mean": layer.moving_mean, "variance": layer.moving_variance}
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            tf.cast(inputs, tf.float32),
+            # Keras turns what is less precise into float32 first; for bfloat16 the operation does so itself.
+            inputs if inputs.dtype == tf.bfloat16 else tf.cast(inputs, tf.float32),
             layer.gamma if layer.scale else tf.ones(channels),
             layer.beta if layer.center else tf.zeros(channels),
             **known,

@@ -15,6 +15,7 @@ import numpy as np
 
 from experiment.data.arrays import Examples
 from experiment.training.batches import pixels_of
+from experiment.training.fused_normalization import fused
 from experiment.training.programs import walk
 
 # Of 60,000 images, a pass over so many takes about 1 % of an epoch.
@@ -50,7 +51,8 @@ class PopulationStatistics(keras.callbacks.Callback):
             for number, batch in enumerate(self._batches):
                 for layer in layers:
                     layer.momentum = number / (number + 1)  # so that moving averages become plain ones
-                self.model(pixels_of(self.model, self._examples.take(batch)), training=True)
+                with fused(layers):
+                    self.model(pixels_of(self.model, self._examples.take(batch)), training=True)
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):
                 layer.momentum = momentum

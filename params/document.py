@@ -59,6 +59,11 @@ and the saved file holds them as such: plain Keras loads it. Each equals stock `
 resumed bit-identically, and repeats bit-identically (`tests/training/test_optimizers.py`). A file that is
 loaded for further training decays biases and norms, too: Keras does not save which weights are left out.
 
+`augment-mixup` and `augment-cutmix` mix images before all other augmentation, each with another of its batch,
+by the formulas of Keras' `MixUp` and `CutMix`; CutMix's shares are Beta(a, a) as in its paper, not Keras' own
+draw. The `accuracy` of training is Keras': how often the prediction is the larger part of a mixed label, and
+lies below `val_accuracy`. Class weights are mixed as labels are. What is drawn follows from (seed, epoch).
+
 With a mixed `precision`, layers compute in 16 bits inside the steps of training, and in float32 everywhere
 else: weights, logits, loss, validation, test and the saved model, which runs on any machine. Layers that
 change images by chance and layers that were given a dtype of their own stay in float32, too. `mixed_float16`

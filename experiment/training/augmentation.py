@@ -26,7 +26,7 @@ LAYERS = (
 # Of parameters, those after which an image is another one in every epoch; a mirrored image is one of two.
 ALWAYS_NEW = (
     *("augment-shift", "augment-rotation", "augment-zoom"),
-    *("augment-rand", "augment-colour", "augment-erase"),
+    *("augment-rand", "augment-colour", "augment-erase", "augment-mixup", "augment-cutmix"),
 )
 ERASED = (0.02, 0.33)  # part of an image: the range of Zhong et al., "Random Erasing", 2017
 RAND_AUGMENT_CHANGES = 2  # of an image, as in Cubuk et al., "RandAugment", 2019

@@ -28,6 +28,7 @@ class Source:
 
     def __init__(self, model: keras.Model, examples: Examples) -> None:
         self._shape = input_shape(model, examples)
+        self.image_shape = tuple(examples.images.shape[1:])
         self._stored = examples.images if isinstance(examples.images, StoredImages) else None
         self.shareable = self._stored is None
         shape = [0] if self._stored else [len(examples), *self._shape]

@@ -22,6 +22,7 @@ from experiment.evaluation.measures import class_measures
 from experiment.training import dropout, programs
 from experiment.training.batches import Source
 from experiment.training.epoch_programs import GRAPH, XLA, evaluation_program, training_program
+from experiment.training.mixing import COLUMNS, NO_MIXING, Mixing
 from experiment.training.precision import FULL, places
 
 # About a second's work; a dense step costs 6 operations a weight and example.
@@ -32,7 +33,7 @@ CONVOLUTION_BLOCK_STEPS = 16
 EVALUATION_BATCH = 2_500
 CONVOLUTION_EVALUATION_BATCH = 500
 
-Block = tuple[np.ndarray, int, bool]
+Block = tuple[np.ndarray, np.ndarray, int, bool]
 
 
 def choose(model: keras.Model) -> str:
@@ -68,7 +69,7 @@ class Trainer:
         model: built, compiled, its metrics and optimizer built.
         examples: the training set.
         classes: how many.
-        orders: yields the order int32 [N] of each epoch in turn.
+        orders: yields of each epoch in turn the order int32 [N] and what ``mixing`` drew.
         batch_size: examples a step.
         seed: of the dropout; a mask is a function of (seed, layer, step) alone, so that a resumed run draws
             what the unbroken one draws.
@@ -77,6 +78,7 @@ class Trainer:
             the losses of its steps.
         class_weights: float [classes], what an example of each class weighs in the loss; None for 1.
         precision: what layers compute in.
+        mixing: whether images are mixed.
     """
 
     def __init__(
@@ -84,13 +86,14 @@ class Trainer:
         model: keras.Model,
         examples: Examples,
         classes: int,
-        orders: Iterator[np.ndarray],
+        orders: Iterator[tuple[np.ndarray, np.ndarray]],
         batch_size: int,
         seed: int,
         compiled: str,
         on_step_losses: Callable[[int, np.ndarray], None] | None = None,
         class_weights: np.ndarray | None = None,
         precision: str = FULL,
+        mixing: Mixing = NO_MIXING,
     ) -> None:
         self._model = model
         self._orders = orders
@@ -105,9 +108,9 @@ class Trainer:
         source = Source(model, examples)
         weights = tf.zeros([0], keras.config.floatx()) if class_weights is None else class_weights
         self._inputs = (*source.inputs, tf.convert_to_tensor(weights), *programs.values(model, seed))
-        signature = [*map(tf.TensorSpec.from_tensor, self._inputs), *_block_specs(self.block_length)]
+        signature = [*map(tf.TensorSpec.from_tensor, self._inputs), *_block_specs(self.block_length, mixing)]
         setting = ["train", list(map(str, signature)), classes, batch_size, self._rest, compiled]
-        setting += [precision, places(model, precision)]
+        setting += [precision, places(model, precision), source.image_shape if mixing else None]
         self._program = programs.shared_program(
             model,
             setting if source.shareable else None,
@@ -117,25 +120,29 @@ class Trainer:
         )
         # A block of no steps: it compiles here, where a model that cannot be compiled is still caught, and
         # not within the first epoch's seconds.
-        self._run((np.zeros(self.block_length, np.int32), 0, False))
+        nothing = np.zeros((mixing.rows(self.block_length), COLUMNS), keras.config.floatx())
+        self._run((np.zeros(self.block_length, np.int32), nothing, 0, False))
 
-    def _cut(self, order: np.ndarray) -> Iterator[Block]:
-        """Cut an epoch's order int32 [N] into blocks, all of one length."""
+    def _cut(self, order: np.ndarray, drawn: np.ndarray) -> Iterator[Block]:
+        """Cut an epoch's order int32 [N], and what was drawn for it, into blocks, all of one length."""
         size = self._batch_size
         for first in range(0, max(1, self._steps), max(1, self.block_steps)):
             steps = min(self.block_steps, self._steps - first)
             last = first + steps >= self._steps
-            part = order[first * size : (first + steps) * size + (self._rest if last else 0)]
+            part = slice(first * size, (first + steps) * size + (self._rest if last else 0))
             # Padded to one length, since each other shape would be compiled anew; the padding is never read.
-            yield np.pad(part, (0, self.block_length - len(part))), steps, last and self._rest > 0
+            missing = self.block_length - len(order[part])
+            rows = np.pad(drawn[part], ((0, missing), (0, 0))) if len(drawn) else drawn
+            yield np.pad(order[part], (0, missing)), rows, steps, last and self._rest > 0
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
         """Train on the block that the iterator numbers; return the metrics of the epoch so far."""
         number = int(next(iterator))
         if number == 0:
-            self._blocks = self._cut(next(self._orders))
-        order, steps, has_rest = next(self._blocks)
-        losses = self._run((order, steps, has_rest))
+            self._blocks = self._cut(*next(self._orders))
+        block = next(self._blocks)
+        _, _, steps, has_rest = block
+        losses = self._run(block)
         if self._on_step_losses:
             self._on_step_losses(number * self.block_steps + 1, losses.numpy()[: steps + has_rest])
         return self._model.get_metrics_result()
@@ -172,8 +179,9 @@ class Evaluator:
         return self._model.get_metrics_result() | self._of_classes(predicted.numpy(), ranks.numpy())
 
 
-def _block_specs(length: int) -> list[tf.TensorSpec]:
-    return [tf.TensorSpec([length], tf.int32), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.bool)]
+def _block_specs(length: int, mixing: Mixing) -> list[tf.TensorSpec]:
+    drawn = tf.TensorSpec([mixing.rows(length), COLUMNS], keras.config.floatx())
+    return [tf.TensorSpec([length], tf.int32), drawn, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.bool)]
 
 
 def _block_steps(model: keras.Model, batch_size: int, compiled: str) -> int:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from experiment.training import dropout, programs
 from experiment.training.batches import Source, prepare
 from experiment.training.fused_normalization import fused
+from experiment.training.mixing import COLUMNS, mix
 from experiment.training.precision import FULL, computing_in
 
 XLA, GRAPH, OFF = "xla", "graph", "off"
@@ -40,12 +41,13 @@ def training_program(
         rates: tf.Tensor,
         seed: tf.Tensor,
         order: tf.Tensor,
+        mixing: tf.Tensor,
         steps: tf.Tensor,
         has_rest: tf.Tensor,
     ) -> tf.Tensor:
         given = programs.given(model, schedule, rates, seed, algorithm)
         with given, _fused(model, compiled), computing_in(model, precision):
-            return train(images, labels, class_weights, order, steps, has_rest)
+            return train(images, labels, class_weights, order, mixing, steps, has_rest)
 
     return program
 
@@ -58,13 +60,14 @@ def _fused(model: keras.Model, compiled: str) -> contextlib.AbstractContextManag
 def _block_of_steps(
     model: keras.Model, source: Source, classes: int, batch_size: int, rest: int
 ) -> Callable[..., tf.Tensor]:
-    """Return a function of (images, labels, class weights, order, steps, has_rest): it trains on a block."""
+    """Return a function that trains on a block; its arguments are a program's."""
 
     def run(
         images: tf.Tensor,
         labels: tf.Tensor,
         class_weights: tf.Tensor,
         order: tf.Tensor,
+        mixing: tf.Tensor,
         steps: tf.Tensor,
         has_rest: tf.Tensor,
     ) -> tf.Tensor:
@@ -72,7 +75,11 @@ def _block_of_steps(
             batch = source.gather(images, labels, tf.slice(order, [at * batch_size], [size]))
             # No weights are a vector of length 0, as an input of a program must be a tensor.
             weights = tf.gather(class_weights, batch[1]) if class_weights.shape[0] else None
-            loss = _train_on(model, *prepare(*batch, classes), weights)
+            pixels, targets = prepare(*batch, classes)
+            if mixing.shape[0]:
+                drawn = tf.slice(mixing, [at * batch_size, 0], [size, COLUMNS])
+                pixels, targets, weights = mix(pixels, targets, weights, drawn, source.image_shape)
+            loss = _train_on(model, pixels, targets, weights)
             return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
 
         most = order.shape[0] // batch_size

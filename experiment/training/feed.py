@@ -9,15 +9,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from experiment.data.arrays import StoredImages
+from experiment.data.arrays import Examples, StoredImages
 from experiment.data.splits import Dataset
 from experiment.training import compiled_epoch
 from experiment.training.batches import pixels_and_targets
 from experiment.training.epoch_programs import OFF
+from experiment.training.mixing import Mixing, read_mixing
 from experiment.training.optimizers import build_variables
 from experiment.training.plain_fit import OnStepLosses, PlainEvaluator, StepLosses, plain_batches
 from experiment.training.precision import called_in
 from params.spec import GetParameter
+
+Plan = tuple[np.ndarray, np.ndarray]  # of an epoch: its order, and what ``Mixing.draw`` drew for it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,8 @@ def make_feed(
 ) -> Feed:
     """Compile epochs as the parameter ``compile`` says; where that fails, feed stock ``fit`` and say why."""
     batch_size, seed, top_k = (get_parameter(name) for name in ("batch-size", "seed", "top-k"))
-    orders, precision = _orders(seed, len(dataset.train), initial_epoch), get_parameter("precision")
+    precision, mixing = get_parameter("precision"), read_mixing(get_parameter)
+    orders = _orders(seed, dataset.train, batch_size, mixing, initial_epoch)
     compiled = _way_to_compile(model, dataset, get_parameter("compile"))
     weights = class_weights(dataset) if get_parameter("class-weights") == "balanced" else None
     notice = None
@@ -49,7 +53,7 @@ def make_feed(
         try:
             return _compiled_feed(
                 *(model, dataset, orders, batch_size, seed, top_k, compiled),
-                *(on_step_losses, weights, precision),
+                *(on_step_losses, weights, precision, mixing),
             )
         except Exception as error:  # tracing runs the model's own code: anything may come out of it
             notice = f"epochs of this model cannot be compiled, so plain fit trains it: {_first_line(error)}"
@@ -58,10 +62,10 @@ def make_feed(
     model.train_function = called_in(model.train_function, model, precision)
     model.test_function = PlainEvaluator(model, dataset.validation, len(dataset.class_names), top_k)
     return Feed(
-        *plain_batches(model, dataset, batch_size, orders),
+        *plain_batches(model, dataset, batch_size, orders, weights, mixing),
         OFF,
         notice,
-        None if weights is None else dict(enumerate(weights)),
+        None if weights is None or mixing else dict(enumerate(weights)),
         (StepLosses(on_step_losses, batch_size, len(dataset.train)),) if on_step_losses else (),
     )
 
@@ -69,7 +73,7 @@ def make_feed(
 def _compiled_feed(
     model: keras.Model,
     dataset: Dataset,
-    orders: Iterator[np.ndarray],
+    orders: Iterator[Plan],
     batch_size: int,
     seed: int,
     top_k: int,
@@ -77,6 +81,7 @@ def _compiled_feed(
     on_step_losses: OnStepLosses | None,
     weights: np.ndarray | None,
     precision: str,
+    mixing: Mixing,
 ) -> Feed:
     """Put compiled programs in the place of Keras' own, and number their blocks for ``fit`` to count by.
 
@@ -88,7 +93,7 @@ def _compiled_feed(
     build(model, *pixels_and_targets(model, dataset.train.take(slice(1)), classes))
     trainer = compiled_epoch.Trainer(
         *(model, dataset.train, classes, orders, batch_size, seed, compiled),
-        *(on_step_losses, weights, precision),
+        *(on_step_losses, weights, precision, mixing),
     )
     # Keras makes functions of its own only where none stand here: fit, callbacks and metrics stay stock.
     model.test_function = compiled_epoch.Evaluator(model, dataset.validation, classes, top_k, compiled)
@@ -117,9 +122,10 @@ def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(examples).astype(np.int32)
 
 
-def _orders(seed: int, examples: int, epoch: int) -> Iterator[np.ndarray]:
+def _orders(seed: int, examples: Examples, batch_size: int, mixing: Mixing, epoch: int) -> Iterator[Plan]:
     while True:
-        yield epoch_order(seed, epoch, examples)
+        drawn = mixing.draw(seed, epoch, len(examples), batch_size, examples.images.shape[1:])
+        yield epoch_order(seed, epoch, len(examples)), drawn
         epoch += 1
 
 

@@ -15,6 +15,7 @@ from experiment.data.arrays import Examples
 from experiment.data.splits import Dataset
 from experiment.evaluation.measures import class_measures, ranks_of
 from experiment.training.batches import input_shape, pixels_and_targets, pixels_of
+from experiment.training.mixing import COLUMNS, Mixing, mix
 
 # Images at once: activations of a whole test set may not fit in memory.
 EVALUATION_BATCH = 1000
@@ -22,28 +23,46 @@ OnStepLosses = Callable[[int, np.ndarray], None]
 
 
 def plain_batches(
-    model: keras.Model, dataset: Dataset, batch_size: int, orders: Iterator[np.ndarray]
+    model: keras.Model,
+    dataset: Dataset,
+    batch_size: int,
+    orders: Iterator[tuple[np.ndarray, np.ndarray]],
+    weights: np.ndarray | None,
+    mixing: Mixing,
 ) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    """Return batches of pixels and targets for stock ``fit``: the reference."""
+    """Return batches of pixels and targets for stock ``fit``: the reference.
+
+    Where images are mixed, their weights go with them, as Keras' class weights know no mixed labels.
+    """
     classes, kind = len(dataset.class_names), keras.config.floatx()
 
-    def batches(examples: Examples, order: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(
+        examples: Examples, plan: tuple[np.ndarray, np.ndarray], size: int
+    ) -> Iterator[tuple[Any, ...]]:
+        order, drawn = plan
         for start in range(0, len(order), size):
-            yield pixels_and_targets(model, examples.take(order[start : start + size]), classes)
+            part = examples.take(order[start : start + size])
+            batch, rows = pixels_and_targets(model, part, classes), drawn[start : start + size]
+            if len(rows):
+                of_each = np.ones(len(part), kind) if weights is None else weights[part.labels]
+                yield mix(*batch, of_each, rows, examples.images.shape[1:])
+            else:
+                yield batch
 
     shape = input_shape(model, dataset.train)
-    signature = (tf.TensorSpec((None, *shape), kind), tf.TensorSpec((None, classes), kind))
-    everyone = np.arange(len(dataset.validation))
+    signature = tuple(tf.TensorSpec((None, *rest), kind) for rest in (shape, (classes,), ()))
+    pair = signature[:2]
+    everyone = (np.arange(len(dataset.validation)), np.zeros((0, COLUMNS)))
 
-    def stream(examples: Examples, orders: Iterator[np.ndarray], size: int) -> tf.data.Dataset:
+    def stream(examples: Examples, orders: Iterator[Any], size: int, signature: Any) -> tf.data.Dataset:
         batched = tf.data.Dataset.from_generator(
             lambda: batches(examples, next(orders), size), output_signature=signature
         )
         return batched.apply(_cardinality(math.ceil(len(examples) / size))).prefetch(2)
 
     return (
-        stream(dataset.train, orders, batch_size),
-        stream(dataset.validation, itertools.repeat(everyone), EVALUATION_BATCH),
+        stream(dataset.train, orders, batch_size, signature if mixing else pair),
+        stream(dataset.validation, itertools.repeat(everyone), EVALUATION_BATCH, pair),
     )
 
 

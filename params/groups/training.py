@@ -124,6 +124,26 @@ class Training(Group):
         WARMUP_EPOCHS,
         Synonyms(("warm-up-epochs", "warmup-ratio")),
     ] = 0.0
+    augment_mixup: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=100,
+            description="in training, blend images of a batch, and their labels, in pairs, by shares from "
+            "Beta(a, a), such as a = 0.2; 0: never",
+        ),
+        Synonyms(("mixup", "mixup-alpha", "mix-up")),
+    ] = 0.0
+    augment_cutmix: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=100,
+            description="in training, put a box of another image into each, and mix labels by area, by "
+            "shares from Beta(a, a), such as a = 1; with augment-mixup, each image gets either; 0: never",
+        ),
+        Synonyms(("cutmix", "cutmix-alpha", "cut-mix")),
+    ] = 0.0
     label_smoothing: Annotated[
         float,
         Field(ge=0, lt=1, description="part of each target to spread over all classes; val_loss includes it"),

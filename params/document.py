@@ -56,7 +56,7 @@ Steps are counted from the end of the warm-up, in which the rate rises from 0 to
 
 Optimizers, schedules but for warm-up with `exponential`, weight decay, clipping and averaging are Keras' own,
 and the saved file holds them as such: plain Keras loads it. Each equals stock `fit` to 1e-12 in float64, is
-resumed bit-identically, and repeats bit-identically (`tests/training/test_optimizers.py`). A file that is
+on a CPU resumed and repeated bit-identically (`tests/training/test_optimizers.py`). A file that is
 loaded for further training decays biases and norms, too: Keras does not save which weights are left out.
 
 `augment-mixup` and `augment-cutmix` mix images before all other augmentation, each with another of its batch,

@@ -123,11 +123,11 @@ def _prepare(setup: Setup, parameters: LoggedParameters) -> Dataset:
     get_parameter = parameters.get_parameter
     machine.grow_heaps_in_large_steps()
     with setup.console.doing("import TensorFlow"):
-        keras = keras_settings.import_keras()
+        keras_settings.import_keras()
     setup.purpose.before_training(setup.console.notice)
     with setup.console.doing("load the data"):
         split = setup.opened.load(get_parameter, setup.options.memory_gb, setup.console)
-    keras.utils.set_random_seed(get_parameter("seed"))
+    keras_settings.seed(get_parameter("seed"))
     return split
 
 

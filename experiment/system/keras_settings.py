@@ -64,6 +64,21 @@ def import_keras() -> Any:
     return keras
 
 
+def seed(number: int) -> None:
+    """Seed what Keras draws from; where TensorFlow has a GPU, let it take operations that repeat their bits.
+
+    On a CPU the operations of a run do so anyway. On a GPU some add in the order in which threads end, unless
+    TensorFlow is told otherwise; an operation that has no other way then raises an error (TensorFlow's
+    documentation of ``enable_op_determinism``; not seen on a GPU).
+    """
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(number)
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+
+
 def _file() -> Path:
     """Return the path of ``keras.json``, found as Keras finds it."""
     # As Keras does where a home cannot be written to.

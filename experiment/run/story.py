@@ -25,7 +25,7 @@ from experiment.store.directory import RunDirectory
 from experiment.store.directory_reader import read_record
 from experiment.store.files import write_json
 from experiment.store.record import RunRecord
-from experiment.system import imports, keras_settings, machine, process_clock
+from experiment.system import imports, keras_settings, machine, process_clock, xla_store
 from experiment.system.console import Console
 from experiment.system.process_clock import phase
 from params.spec import Params
@@ -96,6 +96,7 @@ def _take_steps(setup: Setup, opened: Opened, tracker: Tracker) -> dict[str, Any
     # While compiled code trains, this thread has nothing to do.
     imports.beside(*figures.MODULES)
     fitted = fitting.fit(setup, parameters, split, model, start)
+    xla_store.keep()
     evaluated = _evaluate(setup, parameters, split, model, fitted)
     return _conclude(setup, parameters, split, model, fitted, evaluated)
 
@@ -122,6 +123,7 @@ def _prepare(setup: Setup, parameters: LoggedParameters) -> Dataset:
     """Import TensorFlow, which takes seconds, only when nothing can be refused any more; load the data."""
     get_parameter = parameters.get_parameter
     machine.grow_heaps_in_large_steps()
+    xla_store.use()
     with setup.console.doing("import TensorFlow"):
         keras_settings.import_keras()
     setup.purpose.before_training(setup.console.notice)

@@ -28,6 +28,11 @@ def take_optional() -> None:
     _waiting = False
 
 
+def are_ours() -> bool:
+    """Tell whether this process runs no code of a user's."""
+    return _waiting
+
+
 @contextlib.contextmanager
 def quickly(*optional: str) -> Iterator[None]:
     """Import without garbage collection; in a process of ours, let ``optional`` modules seem not installed.

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from experiment.system import process_clock
+from experiment.system import process_clock, xla_store
 from experiment.training import dropout
 from experiment.training.optimizers import SCHEDULE_VALUES, schedule_of
 
@@ -35,11 +35,16 @@ class Program:
     """A compiled function that reads and changes the variables of the model that it was built with.
 
     For another model of the same architecture, values are copied to those variables and back again.
+
+    Args:
+        model: built, compiled, its metrics and optimizer built.
+        build: makes the function.
     """
 
-    def __init__(self, model: keras.Model, function: Callable[..., Any]) -> None:
+    def __init__(self, model: keras.Model, build: Callable[[], Callable[..., Any]]) -> None:
         self._variables = _variables(model)
-        self._function = function
+        self._build = build
+        self._function = build()
         self._is_compiled = False
 
     def __call__(self, model: keras.Model, *arguments: Any) -> Any:
@@ -48,11 +53,22 @@ class Program:
         borrowed = any(one is not other for one, other in zip(own, self._variables, strict=True))
         if borrowed:
             _copy(own, self._variables)
-        with contextlib.nullcontext() if self._is_compiled else process_clock.phase(process_clock.COMPILING):
-            result = self._function(*arguments)
-        self._is_compiled = True
+        result = self._function(*arguments) if self._is_compiled else self._compile_and_run(*arguments)
         if borrowed:
             _copy(self._variables, own)
+        return result
+
+    @process_clock.phase(process_clock.COMPILING)
+    def _compile_and_run(self, *arguments: Any) -> Any:
+        try:
+            result = self._function(*arguments)
+        except Exception:
+            if not xla_store.forget():
+                raise
+            # Another function: of one TensorFlow remembers that it could not be compiled.
+            self._function = self._build()
+            result = self._function(*arguments)
+        self._is_compiled = True
         return result
 
 
@@ -67,7 +83,7 @@ def shared_program(model: keras.Model, setting: Any, build: Callable[[], Callabl
     """
     key = _key(model, setting)
     # Taken out and put back at the end: the first is then the one that was not used for longest.
-    program = _programs.pop(key, None) or Program(model, build())
+    program = _programs.pop(key, None) or Program(model, build)
     if key:
         _programs[key] = program
         for oldest in list(_programs)[:-KEPT]:

@@ -21,7 +21,7 @@ from params.load import FOLDER, check_params
 from params.spec import Params
 from tests.support.pictures import write_digits
 
-SHIPPED = {"tutorial": 108, "tutorial-small": 36, "quick": 4}
+SHIPPED = {"tutorial": 108, "tutorial-small": 36, "quick": 4, "mnist-cnn": 4, "fashion-cnn": 4}
 
 
 def write(folder, content) -> str:
@@ -253,7 +253,7 @@ def test_whatever_is_wrong_in_a_file_the_sentence_is_ours(tmp_path, place):
 
 BAD_COMMANDS = {
     "a missing file": (["--sweep", "none.json"], "sweep file 'none.json' does not exist"),
-    "an unknown name": (["--sweep", "none"], "give a file's path, or one of quick, tutorial, tutorial-small"),
+    "an unknown name": (["--sweep", "none"], "give a file's path, or one of fashion-cnn, mnist-cnn, quick"),
     "seeds that are varied": (["--sweep", "seeds.json", "--seeds", "2"], "varies seed itself"),
     "asha on a test metric": (["--sweep", "test.json", "--scheduler", "asha"], "a metric of every epoch"),
     "what the file sets": (

@@ -13,6 +13,7 @@ import importlib.metadata
 import os
 import shutil
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -24,6 +25,8 @@ FLAGS = "TF_XLA_FLAGS"
 MOST_BYTES = 64 << 20
 LEAST_FREE_BYTES = 256 << 20
 _PROCESS = "process-"
+# A folder of another machine's process is left for so long: a home may be shared, process numbers are not.
+FOREIGN_SECONDS = 7 * 24 * 3600.0
 _own: Path | None = None
 
 
@@ -45,7 +48,7 @@ def use() -> None:
         # What lies there is run as it is, so nobody else may write it.
         if store.stat().st_uid == os.getuid() and shutil.disk_usage(store).free >= LEAST_FREE_BYTES:
             _remove_left(store)
-            _own = store / f"{_PROCESS}{os.getpid()}"
+            _own = store / f"{_PROCESS}{_here()}-{os.getpid()}"
             _own.mkdir(mode=0o700)
             _link(store, _own)
             os.environ[FLAGS] = f"--tf_xla_persistent_cache_directory={_own}"
@@ -70,10 +73,12 @@ def forget() -> bool:
     if not _own:
         return False
     with contextlib.suppress(OSError):
+        is_gone = not _own.is_dir()  # whoever empties a cache does not ask
+        _own.mkdir(mode=0o700, parents=True, exist_ok=True)
         suspects = [*_programs(_own.parent), *_own.glob("*.pb")]
         for path in suspects:
             path.unlink(missing_ok=True)
-        return bool(suspects)
+        return is_gone or bool(suspects)
     return False
 
 
@@ -114,9 +119,19 @@ def _prune(store: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _here() -> str:
+    """Name what process numbers are unique in: this machine since it started, and its container."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    return hashlib.sha256(f"{boot} {os.stat('/proc/self/ns/pid').st_ino}".encode()).hexdigest()[:8]
+
+
 def _remove_left(store: Path) -> None:
     """Remove the folders of processes that have ended."""
     for folder in store.glob(f"{_PROCESS}*"):
-        number = folder.name.removeprefix(_PROCESS)
-        if number == str(os.getpid()) or not Path("/proc", number).exists():
+        here, _, number = folder.name.removeprefix(_PROCESS).partition("-")
+        if here == _here():
+            has_ended = number == str(os.getpid()) or not Path("/proc", number).exists()
+        else:
+            has_ended = time.time() - folder.stat().st_mtime > FOREIGN_SECONDS
+        if has_ended:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Programs that were compiled come back whole in the next process, and never cost a run."""
 
 import os
+import shutil
 import sys
 
 import keras
@@ -96,6 +97,32 @@ def test_a_program_that_cannot_be_read_back_is_compiled_without_the_store(begin)
     assert program(model, 1) == program(model, 1) == 2
     assert built == [0, 1]
     assert list(begin().iterdir()) == []
+
+
+def test_a_folder_that_was_emptied_meanwhile_costs_no_run(begin):
+    folder = begin()
+    shutil.rmtree(folder.parent)
+
+    def function(value):
+        if not folder.is_dir():
+            raise OSError("cannot be written")
+        return value + 1
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert Program(model, lambda: function)(model, 1) == 2
+
+
+def test_the_folders_of_processes_that_ended_are_removed_and_those_of_other_machines_stay(begin):
+    store = begin().parent
+    ended, elsewhere, long_ago = (
+        store / f"process-{name}" for name in (f"{xla_store._here()}-99999999", "0123abcd-7", "0123abcd-8")
+    )
+    for folder in (ended, elsewhere, long_ago):
+        folder.mkdir()
+    os.utime(long_ago, (0, 0))
+    begin()
+    assert [folder.exists() for folder in (ended, elsewhere, long_ago)] == [False, True, False]
 
 
 def test_a_function_that_cannot_be_compiled_says_so(begin):

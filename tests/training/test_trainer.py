@@ -140,25 +140,25 @@ def test_the_same_seed_gives_bit_identical_weights_with_dropout(dataset, compile
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiled", ["xla", "graph", "off"])
-def test_training_resumed_from_weights_and_optimizer_equals_training_unbroken(dataset, compiled, tmp_path):
-    unbroken = train(dataset, parameters(epochs=4, dropout=0.3, compile=compiled))
-    half = train(dataset, parameters(epochs=2, dropout=0.3, compile=compiled))[0]
+@pytest.mark.parametrize(("model", "compiled"), [("mlp", "xla"), ("cnn", "graph"), ("mlp", "off")])
+def test_training_resumed_from_weights_and_optimizer_equals_training_unbroken(
+    dataset, model, compiled, tmp_path
+):
+    values = {"model": model, "dropout": 0.3, "compile": compiled}
+    unbroken = train(dataset, parameters(epochs=4, **values))
+    half = train(dataset, parameters(epochs=2, **values))[0]
     half.save(tmp_path / "half.keras")
 
-    def restore(get_parameter, image_shape, classes):
-        return models.build_model(get_parameter, image_shape, classes)
-
-    model = restore(parameters(dropout=0.3), (28, 28, 1), 10)
-    get_parameter = parameters(epochs=4, dropout=0.3, compile=compiled)
-    trainer.compile_model(model, get_parameter, len(dataset.train))
+    get_parameter = parameters(epochs=4, **values)
+    resumed = models.build_model(get_parameter, (28, 28, 1), 10)
+    trainer.compile_model(resumed, get_parameter, len(dataset.train))
     stored = keras.saving.load_model(tmp_path / "half.keras")
-    model.set_weights(stored.get_weights())
-    model.optimizer.build(model.trainable_variables)
-    for variable, value in zip(model.optimizer.variables, stored.optimizer.variables, strict=True):
+    resumed.set_weights(stored.get_weights())
+    resumed.optimizer.build(resumed.trainable_variables)
+    for variable, value in zip(resumed.optimizer.variables, stored.optimizer.variables, strict=True):
         variable.assign(value)
-    trainer.fit(model, dataset, get_parameter, initial_epoch=2)
-    for one, other in zip(unbroken[0].get_weights(), model.get_weights(), strict=True):
+    trainer.fit(resumed, dataset, get_parameter, initial_epoch=2)
+    for one, other in zip(unbroken[0].get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -67,9 +67,9 @@ def import_keras() -> Any:
 def seed(number: int) -> None:
     """Seed what Keras draws from; where TensorFlow has a GPU, let it take operations that repeat their bits.
 
-    On a CPU the operations of a run do so anyway. On a GPU some add in the order in which threads end, unless
-    TensorFlow is told otherwise; an operation that has no other way then raises an error (TensorFlow's
-    documentation of ``enable_op_determinism``; not seen on a GPU).
+    On a CPU the operations of a run do so anyway, but to other bits: there it stays off. On a GPU some add in
+    the order in which threads end, unless TensorFlow is told otherwise; an operation without another way then
+    raises an error (TensorFlow's documentation of ``enable_op_determinism``; not seen on a GPU).
     """
     import keras
     import tensorflow as tf

@@ -20,6 +20,7 @@ from experiment.rerun import original, verdict
 from experiment.run import provenance
 from experiment.store.archive_format import archived_messages
 from experiment.store.directory import RunDirectory
+from experiment.store.directory_reader import read_record
 from experiment.store.files import read_json, write_json
 from experiment.store.find import list_runs
 from experiment.store.journal import read_metrics
@@ -96,6 +97,15 @@ def test_a_rerun_from_an_archive_is_bit_identical(first, digits_file):
     code, result, _ = repeat(first.archive, "--dataset", digits_file)
     assert code == 0
     assert (result["rerun"]["verdict"], result["rerun"]["source"]) == ("bit-identical", "archive")
+
+
+def test_a_run_from_before_a_parameter_was_there_had_its_default(first):
+    record = read_record(first.path)
+    older = {name: value for name, value in record.params.items() if name not in ("precision", "ema")}
+    older_record = dataclasses.replace(record, params=older)
+    assert rerun.differences(older_record, record.params, record.run) == []
+    (found,) = rerun.differences(older_record, {**record.params, "ema": 0.9}, record.run)
+    assert (found.what, found.now) == ("parameter ema", "0.9")
 
 
 def test_another_seed_is_named_and_diverges_at_the_first_step(first):

@@ -7,6 +7,8 @@ DATA   := $(firstword $(wildcard $(HOME)/.keras/datasets/mnist.npz) mnist.npz)
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$python" && break; done)
 INPUTS := pyproject.toml constraints.txt
+# One process more than two cores have: tests wait for servers, deadlines and disks.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help train test test-fast lint bench clean
@@ -20,10 +22,10 @@ train: $(VENV)/train.stamp  ## install, then train the main job: MNIST, tracked 
 	@echo "Then every command works, such as:                       python -m experiment list" >&2
 
 test: lint  ## install what tests need, then lint, check types and run every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/test.stamp  ## run all but whole processes and slow tests, for daily work
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/whole -m "not slow" $(ARGS)
+	$(PYTEST) --ignore tests/whole -m "not slow" $(ARGS)
 
 lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/ruff check .

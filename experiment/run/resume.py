@@ -13,9 +13,6 @@ from experiment.store.files import read_json
 from experiment.store.record import FINISHED
 from experiment.system.names import short
 from params.groups import parameter_name
-from params.groups.data import Data
-from params.groups.result import Result
-from params.groups.training import Training
 from params.spec import Params
 
 
@@ -37,8 +34,7 @@ def check_resumable(
         raise UserError(f"run {name} is alive: a process is working on it")
     _check_epochs(directory, params, run, stored)
     # A run made before a parameter was there had what is its default today.
-    fields = Training.model_fields | Result.model_fields | {"resize": Data.model_fields["resize"]}
-    defaults = {parameter_name(name): field.default for name, field in fields.items()}
+    defaults = {parameter_name(name): field.default for name, field in Params.model_fields.items()}
     for parameter, value in (params.applicable() | dict(extra or {})).items():
         own = stored.get(parameter, defaults.get(parameter, value))
         if parameter != "epochs" and own != value:

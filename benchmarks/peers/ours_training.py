@@ -13,6 +13,7 @@ import keras
 from benchmarks.peers.report import EXAMPLES, report
 from experiment.data.named_sets import load_arrays
 from experiment.training import batches, compiled_epoch, feed, models, trainer
+from experiment.training.mixing import NO_MIXING
 from params.spec import Params
 
 path, epochs = sys.argv[1], int(sys.argv[2])
@@ -25,7 +26,8 @@ keras.utils.set_random_seed(0)
 model = models.build_model(get_parameter, examples.images.shape[1:], 10)
 trainer.compile_model(model, get_parameter, len(examples))
 feed.build(model, *batches.pixels_and_targets(model, examples.take(slice(1)), 10))
-orders = (feed.epoch_order(0, epoch, len(examples)) for epoch in itertools.count())
+unmixed = NO_MIXING.draw(0, 0, len(examples), 128, examples.images.shape[1:])
+orders = ((feed.epoch_order(0, epoch, len(examples)), unmixed) for epoch in itertools.count())
 program = compiled_epoch.Trainer(model, examples, 10, orders, 128, 0, compiled_epoch.choose(model))
 seconds, processor_seconds = [], []
 for _ in range(epochs):

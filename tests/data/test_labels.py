@@ -14,6 +14,7 @@ from experiment.data import image_folder, image_report, image_set, labels, pictu
 from experiment.data.image_fit import Target
 from experiment.data.splits import split_arrays
 from experiment.errors import UserError
+from experiment.system.names import printable
 from params.spec import Params
 from tests.data.test_image import png_claiming
 from tests.support.pictures import write_digits, write_table
@@ -272,4 +273,4 @@ def test_whatever_is_in_a_file_it_is_a_table_or_one_sentence(content):
         except UserError as error:
             said = [str(error)]
         assert said
-        assert all(line.isprintable() for line in said)
+        assert said == [printable(line) for line in said]

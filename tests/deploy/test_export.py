@@ -20,6 +20,8 @@ from experiment.store.directory_reader import read_record
 from experiment.store.files import read_json
 from params.spec import Params
 
+pytestmark = pytest.mark.slow
+
 FORMATS = ("savedmodel", "onnx", "tflite")
 
 

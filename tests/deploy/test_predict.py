@@ -23,6 +23,8 @@ from experiment.store.record import RunRecord
 from params.spec import Params
 from tests.support.pictures import NAMES, encode, write_digits
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(digits, tmp_path_factory) -> Path:

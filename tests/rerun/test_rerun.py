@@ -27,6 +27,8 @@ from experiment.store.journal import read_metrics
 from tests.support.comet_server import CometServer
 from tests.support.processes import ROOT, run_python
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def first(digits_file, tmp_path_factory) -> RunDirectory:

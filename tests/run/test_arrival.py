@@ -13,6 +13,8 @@ from experiment.store.files import read_json, write_json
 from tests.support import writer
 from tests.support.comet_server import CometServer
 
+pytestmark = pytest.mark.slow
+
 COUNTS = {"train": {"cat": 3, "dog": 2}, "test": {"cat": 1, "dog": 1}}
 
 

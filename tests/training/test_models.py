@@ -12,6 +12,8 @@ from experiment.data.splits import split_arrays
 from experiment.training import augmentation, batches, checkpoints, compiled_epoch, feed, models, trainer
 from params.spec import Params
 
+pytestmark = pytest.mark.slow
+
 AUGMENTED: dict[str, Any] = {"augment_flip": True, "augment_shift": 0.1, "augment_rotation": 10.0}
 AUGMENTED |= {"augment_zoom": 0.2, "augment_colour": 0.2, "augment_erase": 0.5}
 

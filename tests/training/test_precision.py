@@ -10,6 +10,8 @@ from experiment.training import augmentation, callbacks, checkpoints, feed, prec
 from params.spec import Params
 from tests.training.test_optimizers import Notes
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 EPOCHS, STEPS = 3, 5  # of 96 of 400 examples
 

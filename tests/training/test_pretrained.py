@@ -14,6 +14,8 @@ from experiment.training import augmentation, checkpoints, compiled_epoch, model
 from experiment.training.batches import pixels_of
 from params.spec import Params
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 WEIGHTS = Weights("efficientnet-lite0", Path("weights"), "0" * 64, "here", "none")
 

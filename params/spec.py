@@ -103,6 +103,11 @@ def _unknown_argument(name: str, spec: type[Params]) -> str:
     return f"unknown parameter '{name}'{near.replace('-', '_')}"
 
 
+def default_parameters() -> dict[str, Any]:
+    """Return the declared default of each parameter, by its name with hyphens."""
+    return {parameter_name(name): field.default for name, field in Params.model_fields.items()}
+
+
 def condition(field: str, spec: type[Params] = Params) -> When | None:
     """Return when the parameter behind a field applies, or None where it always does."""
     return next((part for part in spec.model_fields[field].metadata if isinstance(part, When)), None)

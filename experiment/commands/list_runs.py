@@ -82,7 +82,9 @@ def _print_table(rows: Sequence[Row], chosen: Sequence[store_columns.Column] | N
 def _as_json(rows: Sequence[Row], chosen: Sequence[store_columns.Column] | None) -> list[dict[str, Any]]:
     if chosen is not None:
         return [{"key": row.record.key} | {each.name: each.of(row) for each in chosen} for row in rows]
-    defaults = list_table.default_parameters()
+    from params.spec import default_parameters
+
+    defaults = default_parameters()
     return [_usual_json(row, defaults) for row in rows]
 
 

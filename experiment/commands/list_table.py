@@ -16,6 +16,8 @@ _SPANS = ((7 * 86400, "w"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 def usual(rows: Sequence[Row]) -> list[Column]:
     """Return what is shown where nobody chose: what is empty everywhere is left out."""
+    from params.spec import default_parameters
+
     defaults = default_parameters()
     best = [row.results.get("best_val_accuracy") for row in rows]
     last = [row.results.get("val_accuracy") for row in rows]
@@ -110,10 +112,3 @@ def _decimals(value: Any, digits: int) -> str:
 def one_line(text: Any) -> str:
     """Return a text without its line breaks."""
     return " ".join(str(text or "").split())
-
-
-def default_parameters() -> Mapping[str, Any]:
-    """Return the declared default of each parameter."""
-    from params.spec import Params, parameter_name
-
-    return {parameter_name(name): field.default for name, field in Params.model_fields.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.commands import show_facts
-from experiment.commands.list_table import changed, clock_text, default_parameters, span_text
+from experiment.commands.list_table import changed, clock_text, span_text
 from experiment.commands.show_facts import joined
 from experiment.store.columns import KILLED, Row
 from experiment.store.curves import Curve, collect_curves
@@ -128,6 +128,8 @@ def _best_names(results: Mapping[str, Any]) -> list[str]:
 
 
 def _changes(row: Row) -> list[str]:
+    from params.spec import default_parameters
+
     defaults = default_parameters()
     values = changed(row, defaults)
     width = max(map(len, values), default=0)

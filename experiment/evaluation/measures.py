@@ -37,11 +37,10 @@ def class_measures(
         classes: how many.
         top_k: what rank counts as found.
     """
-    confusion = _confusion(labels, predicted, classes)
-    right, having, given = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    right, having, given = _counts(labels, predicted, classes)
     found = {
         "balanced_accuracy": float(np.mean(right[having > 0] / having[having > 0])),
-        "macro_f1": float(np.mean((2 * right / np.maximum(having + given, 1))[having + given > 0])),
+        "macro_f1": float(np.mean(_f1(right, having, given)[having + given > 0])),
     }
     if classes > top_k:
         found["top_k_accuracy"] = float(np.mean(ranks < top_k))
@@ -68,17 +67,25 @@ def class_scores(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.
         predicted: int [N].
         classes: how many.
     """
-    confusion = _confusion(labels, predicted, classes)
-    right, having, given = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    right, having, given = _counts(labels, predicted, classes)
     # Where a divisor is 0, so is what it divides.
     shares = [right / np.maximum(given, 1), right / np.maximum(having, 1)]
-    return np.stack([*shares, 2 * right / np.maximum(having + given, 1), having], axis=1)
+    return np.stack([*shares, _f1(right, having, given), having], axis=1)
 
 
-def _confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return counts int64 [classes, classes], true classes down and predicted ones across."""
-    counts = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
-    return counts.reshape(classes, classes)
+def _counts(
+    labels: np.ndarray, predicted: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return of each class int64 [classes] how many were predicted rightly, belong to it, were predicted."""
+    confusion = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
+    confusion = confusion.reshape(classes, classes)  # true classes down, predicted ones across
+    return confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+
+
+def _f1(right: np.ndarray, having: np.ndarray, given: np.ndarray) -> np.ndarray:
+    # Where the divisor is 0, so is what it divides.
+    scores: np.ndarray = 2 * right / np.maximum(having + given, 1)
+    return scores
 
 
 def area_under_curve(labels: np.ndarray, probabilities: np.ndarray) -> float | None:

@@ -14,9 +14,8 @@ from experiment.run.setup import MODEL_PARAMETERS
 from experiment.store.record import COMET, FINISHED, RunRecord
 from experiment.system import machine
 from experiment.system.names import short
-from params.groups import parameter_name
 from params.load import check_params, load_params, names_of
-from params.spec import Params
+from params.spec import Params, default_parameters
 
 if TYPE_CHECKING:
     pass
@@ -94,8 +93,7 @@ def differences(original: RunRecord, values: Mapping[str, Any], facts: Mapping[s
     """Return what is not as it was: parameters, data, code, packages, machine."""
     then = original.run
     # A run from before a parameter was there had what is its default today.
-    fields = {parameter_name(name): field.default for name, field in Params.model_fields.items()}
-    defaults = _as_texts({name: fields[name] for name in values if name in fields})
+    defaults = _as_texts(default_parameters())
     stored = _as_texts(original.params)
     # Which of the stock models' parameters a program's own model reads is not known before it is built.
     own = bool(facts.get("own_code", {}).get("builder"))

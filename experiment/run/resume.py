@@ -12,8 +12,7 @@ from experiment.store.directory import RunDirectory
 from experiment.store.files import read_json
 from experiment.store.record import FINISHED
 from experiment.system.names import short
-from params.groups import parameter_name
-from params.spec import Params
+from params.spec import Params, default_parameters
 
 
 def check_resumable(
@@ -34,7 +33,7 @@ def check_resumable(
         raise UserError(f"run {name} is alive: a process is working on it")
     _check_epochs(directory, params, run, stored)
     # A run made before a parameter was there had what is its default today.
-    defaults = {parameter_name(name): field.default for name, field in Params.model_fields.items()}
+    defaults = default_parameters()
     for parameter, value in (params.applicable() | dict(extra or {})).items():
         own = stored.get(parameter, defaults.get(parameter, value))
         if parameter != "epochs" and own != value:

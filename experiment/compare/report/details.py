@@ -27,9 +27,9 @@ def changed_parameters(record: RunRecord) -> list[str]:
 
 @functools.cache
 def _defaults() -> dict[str, str]:
-    from params.spec import Params, parameter_name
+    from params.spec import default_parameters
 
-    return {parameter_name(name): plain(field.default) for name, field in Params.model_fields.items()}
+    return {name: plain(value) for name, value in default_parameters().items()}
 
 
 def facts(record: RunRecord) -> list[tuple[str, Rows]]:

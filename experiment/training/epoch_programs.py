@@ -28,11 +28,43 @@ def training_program(
     compiled: str,
     precision: str = FULL,
 ) -> Callable[..., tf.Tensor]:
-    """Build the program, whose inputs its signature lists; it returns losses float [steps + 1]."""
-    algorithm = dropout.XLA_ALGORITHM if compiled == XLA else dropout.GRAPH_ALGORITHM
-    train = _block_of_steps(model, source, classes, batch_size, rest)
+    """Build the program, whose inputs its signature lists; it returns losses float [steps + 1].
 
-    @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
+    The last batch is smaller. Computed apart it needs no padding, which batch statistics would see. XLA would
+    take as long to compile it as all others, so on a CPU this one step runs as a graph.
+    """
+    step = _step(model, source, classes, batch_size)
+
+    def traced(way: str, train: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+        @tf.function(jit_compile=way == XLA, autograph=False)
+        def part(
+            losses: tf.Tensor,
+            schedule: tf.Tensor,
+            rates: tf.Tensor,
+            seed: tf.Tensor,
+            steps: tf.Tensor,
+            *inputs: tf.Tensor,
+        ) -> tf.Tensor:
+            algorithm = dropout.XLA_ALGORITHM if way == XLA else dropout.GRAPH_ALGORITHM
+            given = programs.given(model, schedule, rates, seed, algorithm)
+            with given, _fused(model, way), computing_in(model, precision):
+                return train(losses, steps, *inputs)
+
+        return part
+
+    def train_on_whole(losses: tf.Tensor, steps: tf.Tensor, *inputs: tf.Tensor) -> tf.Tensor:
+        return tf.while_loop(
+            lambda at, _: at < steps,
+            lambda at, losses: (at + 1, step(losses, at, batch_size, *inputs)),
+            (tf.constant(0), losses),
+        )[1]
+
+    def train_on_rest(losses: tf.Tensor, steps: tf.Tensor, *inputs: tf.Tensor) -> tf.Tensor:
+        return step(losses, steps, rest, *inputs)
+
+    on_whole, on_rest = traced(compiled, train_on_whole), traced(beside(compiled), train_on_rest)
+
+    @tf.function(autograph=False, input_signature=signature)
     def program(
         images: tf.Tensor,
         labels: tf.Tensor,
@@ -45,11 +77,24 @@ def training_program(
         steps: tf.Tensor,
         has_rest: tf.Tensor,
     ) -> tf.Tensor:
-        given = programs.given(model, schedule, rates, seed, algorithm)
-        with given, _fused(model, compiled), computing_in(model, precision):
-            return train(images, labels, class_weights, order, mixing, steps, has_rest)
+        most = order.shape[0] // batch_size
+        losses = tf.zeros([most + 1], keras.config.floatx())
+        inputs = (schedule, rates, seed, steps, images, labels, class_weights, order, mixing)
+        if most:
+            losses = on_whole(losses, *inputs)
+        if rest:
+            losses = tf.cond(has_rest, lambda: on_rest(losses, *inputs), lambda: losses)
+        return losses
 
     return program
+
+
+def beside(compiled: str) -> str:
+    """Return how what is computed once an epoch goes with compiled steps: as a graph, but for a GPU in XLA.
+
+    XLA takes longer to compile it than it saves in a hundred epochs.
+    """
+    return compiled if tf.config.list_physical_devices("GPU") else GRAPH
 
 
 def _fused(model: keras.Model, compiled: str) -> contextlib.AbstractContextManager[None]:
@@ -57,45 +102,30 @@ def _fused(model: keras.Model, compiled: str) -> contextlib.AbstractContextManag
     return fused(programs.walk(model)) if compiled == GRAPH else contextlib.nullcontext()
 
 
-def _block_of_steps(
-    model: keras.Model, source: Source, classes: int, batch_size: int, rest: int
-) -> Callable[..., tf.Tensor]:
-    """Return a function that trains on a block; its arguments are a program's."""
+def _step(model: keras.Model, source: Source, classes: int, batch_size: int) -> Callable[..., tf.Tensor]:
+    """Return a function that takes one step of a block, and notes its loss at its place."""
 
-    def run(
+    def step(
+        losses: tf.Tensor,
+        at: tf.Tensor,
+        size: int,
         images: tf.Tensor,
         labels: tf.Tensor,
         class_weights: tf.Tensor,
         order: tf.Tensor,
         mixing: tf.Tensor,
-        steps: tf.Tensor,
-        has_rest: tf.Tensor,
     ) -> tf.Tensor:
-        def step(at: tf.Tensor, losses: tf.Tensor, size: int) -> tf.Tensor:
-            batch = source.gather(images, labels, tf.slice(order, [at * batch_size], [size]))
-            # No weights are a vector of length 0, as an input of a program must be a tensor.
-            weights = tf.gather(class_weights, batch[1]) if class_weights.shape[0] else None
-            pixels, targets = prepare(*batch, classes)
-            if mixing.shape[0]:
-                drawn = tf.slice(mixing, [at * batch_size, 0], [size, COLUMNS])
-                pixels, targets, weights = mix(pixels, targets, weights, drawn, source.image_shape)
-            loss = _train_on(model, pixels, targets, weights)
-            return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
+        batch = source.gather(images, labels, tf.slice(order, [at * batch_size], [size]))
+        # No weights are a vector of length 0, as an input of a program must be a tensor.
+        weights = tf.gather(class_weights, batch[1]) if class_weights.shape[0] else None
+        pixels, targets = prepare(*batch, classes)
+        if mixing.shape[0]:
+            drawn = tf.slice(mixing, [at * batch_size, 0], [size, COLUMNS])
+            pixels, targets, weights = mix(pixels, targets, weights, drawn, source.image_shape)
+        loss = _train_on(model, pixels, targets, weights)
+        return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
 
-        most = order.shape[0] // batch_size
-        at, losses = tf.constant(0), tf.zeros([most + 1], keras.config.floatx())
-        if most:
-            at, losses = tf.while_loop(
-                lambda at, _: at < steps,
-                lambda at, losses: (at + 1, step(at, losses, batch_size)),
-                (at, losses),
-            )
-        if rest:
-            # The last batch is smaller. Compiled apart it needs no padding, which batch statistics would see.
-            losses = tf.cond(has_rest, lambda: step(at, losses, rest), lambda: losses)
-        return losses
-
-    return run
+    return step
 
 
 def _train_on(

@@ -16,7 +16,7 @@ from experiment.system import machine
 from experiment.training import compiled_epoch
 from experiment.training.averaging import AveragedWeights, is_averaged
 from experiment.training.batches import pixels_and_targets
-from experiment.training.feed import make_feed, release
+from experiment.training.feed import make_feed, release, untuned
 from experiment.training.normalization import PopulationStatistics
 from experiment.training.optimizers import build_optimizer
 from experiment.training.plain_fit import EVALUATION_BATCH, OnStepLosses
@@ -89,10 +89,10 @@ def fit(
         feed = make_feed(model, dataset, get_parameter, initial_epoch, on_step_losses)
         with machine.without_old_garbage():
             history = model.fit(
-                feed.training,
+                untuned(feed.training),
                 epochs=epochs or get_parameter("epochs"),
                 initial_epoch=initial_epoch,
-                validation_data=feed.validation,
+                validation_data=untuned(feed.validation),
                 callbacks=[*callbacks, *_own_callbacks(model, dataset, get_parameter), *feed.callbacks],
                 class_weight=feed.class_weight,
                 shuffle=False,  # the orders do that

@@ -17,7 +17,10 @@ class Recorder:
     """Takes the place of an experiment: keeps the names of images."""
 
     def __init__(self):
-        self.images = []
+        self.images, self.matrices = [], []
+
+    def log_confusion_matrix(self, **given):
+        self.matrices.append(given)
 
     def log_image(self, path, name):
         assert Path(path).is_file()
@@ -127,3 +130,18 @@ def test_each_class_of_the_samples_has_a_row_of_its_own(tmp_path, written):
     for (_, y), text in written[1:]:
         rows.setdefault(y, []).append(text)
     assert list(rows.values()) == [["cat"] * 10, ["dog"] * 2, ["owl"] * 10]
+
+
+@pytest.mark.parametrize(("classes", "most"), [(2, 5), (10, 5), (30, 1)])
+def test_a_confusion_matrix_shows_few_images_a_cell_where_many_cells_have_some(classes, most):
+    recorder = Recorder()
+    # Every class is taken for each of up to nine others.
+    labels = np.repeat(np.arange(classes), min(classes, 9))
+    predicted = (labels + np.tile(np.arange(min(classes, 9)), classes)) % classes
+    images = np.zeros((len(labels), 2, 2, 1), np.uint8)
+    names = [str(number) for number in range(classes)]
+    figures.log_confusion_matrix(recorder, labels, np.eye(classes)[predicted], names, images)
+    (given,) = recorder.matrices
+    cells = len({*zip(labels.tolist(), predicted.tolist(), strict=True)})
+    assert 1 <= given["max_examples_per_cell"] <= most
+    assert given["max_examples_per_cell"] * cells <= max(cells, figures.EXAMPLES)

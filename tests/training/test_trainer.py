@@ -369,3 +369,37 @@ def test_few_programs_are_kept(built, monkeypatch):
     assert len(programs._programs) == 2
     assert shared(compiled_model(layer_1_size=6), built)
     assert not shared(compiled_model(layer_1_size=4), built)
+
+
+@pytest.mark.parametrize("compiled", ["off", "xla"])
+def test_batches_are_read_without_the_tuner_whose_thread_the_end_of_an_epoch_waits_for(
+    dataset, monkeypatch, compiled
+):
+    given = []
+    real = keras.Model.fit
+
+    def fit(self, training, validation_data, **named):
+        given.extend([training, validation_data])
+        return real(self, training, validation_data=validation_data, **named)
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    train(dataset, parameters(epochs=1, compile=compiled), build_linear)
+    assert [each.options().autotune.enabled for each in given] == [False, False]
+
+
+def test_xla_compiles_one_program_the_steps_of_whole_batches(dataset, monkeypatch):
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("on a GPU everything is compiled by XLA")
+    built = []
+    real = programs.Program.__init__
+
+    def note(self, model, build):
+        real(self, model, build)
+        built.append(self._function)
+
+    monkeypatch.setattr(programs, "_programs", {})
+    monkeypatch.setattr(programs.Program, "__init__", note)
+    train(dataset, parameters(epochs=1, compile="xla"), build_linear)
+    library = [each.get_concrete_function().graph.as_graph_def().library.function for each in built]
+    by_xla = [[f for f in functions if f.attr["_XlaMustCompile"].b] for functions in library]
+    assert [len(functions) for functions in by_xla] == [1, 0]

@@ -37,8 +37,8 @@ from params.conditions import is_set_of_pictures
 # For what Ray itself puts there; by default it would take a third of the memory.
 OBJECT_STORE_BYTES = 128 << 20
 SCRATCH = "keras-sweep"
-# TensorFlow never frees what XLA compiled, some 40 MB a network: a worker makes room for a new one in time.
-TRIALS_A_PROCESS = 10
+# TensorFlow never frees what XLA compiled, some 17 MB a network: a worker makes room for a new one in time.
+TRIALS_A_PROCESS = 20
 _SHORT = Path("/tmp") if os.access("/tmp", os.W_OK) else Path(tempfile.gettempdir())
 
 

@@ -62,6 +62,7 @@ class TrialRunner(tune.Trainable):
         memory.grow_heaps_in_large_steps()
         if session.threads:
             _limit_threads(session.threads)
+        memory.set_imports_aside()
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

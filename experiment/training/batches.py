@@ -20,7 +20,7 @@ def input_shape(model: keras.Model, examples: Examples) -> tuple[int, ...]:
 
 
 class Source:
-    """Where a program's batches come from; ``inputs`` are the program's: images uint8 and labels int32 [N].
+    """Where a program's batches come from.
 
     Images in memory are an input, so that another set of the same size needs no other program. Those on disk
     are read by a callback out of the program, which XLA has not; such a program is ``shareable`` with none.
@@ -31,9 +31,12 @@ class Source:
         self.image_shape = tuple(examples.images.shape[1:])
         self._stored = examples.images if isinstance(examples.images, StoredImages) else None
         self.shareable = self._stored is None
+
+    def inputs(self, examples: Examples) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return a program's inputs, images uint8 and labels int32 [N]; a program that is kept keeps none."""
         shape = [0] if self._stored else [len(examples), *self._shape]
         images = tf.zeros(shape, tf.uint8) if self._stored else examples.images.reshape(shape)
-        self.inputs = (tf.convert_to_tensor(images), tf.convert_to_tensor(examples.labels))
+        return tf.convert_to_tensor(images), tf.convert_to_tensor(examples.labels)
 
     def gather(self, images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> Batch:
         """Return images uint8, shaped as the model's input, and labels at indices int32 [M]."""

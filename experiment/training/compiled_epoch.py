@@ -113,7 +113,8 @@ class Trainer:
         self.block_length = self.block_steps * batch_size + self._rest
         source = Source(model, examples)
         weights = tf.zeros([0], keras.config.floatx()) if class_weights is None else class_weights
-        self._inputs = (*source.inputs, tf.convert_to_tensor(weights), *programs.values(model, seed))
+        given = (tf.convert_to_tensor(weights), *programs.values(model, seed))
+        self._inputs = (*source.inputs(examples), *given)
         signature = [*map(tf.TensorSpec.from_tensor, self._inputs), *_block_specs(self.block_length, mixing)]
         setting = ["train", list(map(str, signature)), classes, batch_size, self._rest, compiled]
         setting += [precision, places(model, precision), source.image_shape if mixing else None]
@@ -169,7 +170,7 @@ class Evaluator:
             examples, CONVOLUTION_EVALUATION_BATCH if compiled == GRAPH else EVALUATION_BATCH
         )
         source = Source(model, examples)
-        self._inputs = source.inputs
+        self._inputs = source.inputs(examples)
         signature = list(map(tf.TensorSpec.from_tensor, self._inputs))
         setting = ["evaluate", list(map(str, signature)), classes, batch_size, compiled]
         self._program = programs.shared_program(

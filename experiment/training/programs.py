@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,8 +19,8 @@ from experiment.system import process_clock, xla_store
 from experiment.training import dropout
 from experiment.training.optimizers import SCHEDULE_VALUES, schedule_of
 
-# Each keeps the variables of the model that it was built with.
-KEPT = 4
+# Each takes some 3 MB, and keeps the variables of the model that it was built with; a network has two.
+KEPT, KEPT_BYTES = 40, 256 << 20
 _programs: dict[str, Program] = {}
 
 
@@ -34,7 +35,8 @@ def walk(model: keras.Model) -> Iterator[keras.layers.Layer]:
 class Program:
     """A compiled function that reads and changes the variables of the model that it was built with.
 
-    For another model of the same architecture, values are copied to those variables and back again.
+    For another model of the same architecture, values are copied to those variables and back again;
+    ``bytes`` is what they take.
 
     Args:
         model: built, compiled, its metrics and optimizer built.
@@ -43,9 +45,9 @@ class Program:
 
     def __init__(self, model: keras.Model, build: Callable[[], Callable[..., Any]]) -> None:
         self._variables = _variables(model)
-        self._build = build
+        self.bytes = sum(math.prod(each.shape) * tf.as_dtype(each.dtype).size for each in self._variables)
         self._function = build()
-        self._is_compiled = False
+        self._rebuild: Callable[[], Callable[..., Any]] | None = build
 
     def __call__(self, model: keras.Model, *arguments: Any) -> Any:
         """Run on the variables of ``model``."""
@@ -53,7 +55,8 @@ class Program:
         borrowed = any(one is not other for one, other in zip(own, self._variables, strict=True))
         if borrowed:
             _copy(own, self._variables)
-        result = self._function(*arguments) if self._is_compiled else self._compile_and_run(*arguments)
+        run = self._compile_and_run if self._rebuild else self._function
+        result = run(*arguments)
         if borrowed:
             _copy(self._variables, own)
         return result
@@ -63,12 +66,13 @@ class Program:
         try:
             result = self._function(*arguments)
         except Exception:
-            if not xla_store.forget():
+            if not self._rebuild or not xla_store.forget():
                 raise
             # Another function: of one TensorFlow remembers that it could not be compiled.
-            self._function = self._build()
+            self._function = self._rebuild()
             result = self._function(*arguments)
-        self._is_compiled = True
+        # It holds whoever asked for the program, with all data.
+        self._rebuild = None
         return result
 
 
@@ -86,9 +90,17 @@ def shared_program(model: keras.Model, setting: Any, build: Callable[[], Callabl
     program = _programs.pop(key, None) or Program(model, build)
     if key:
         _programs[key] = program
-        for oldest in list(_programs)[:-KEPT]:
-            del _programs[oldest]
+        _forget_oldest()
     return program
+
+
+def _forget_oldest() -> None:
+    """Drop the programs that were not used for longest, but never the last network's two."""
+    size = 0
+    for number, key in enumerate(reversed(list(_programs)), 1):
+        size += _programs[key].bytes
+        if number > 2 and (number > KEPT or size > KEPT_BYTES):
+            del _programs[key]
 
 
 def values(model: keras.Model, seed: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -1,5 +1,9 @@
 """The compiled epoch computes what stock ``fit`` computes, and every example counts exactly once."""
 
+import dataclasses
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -369,6 +373,25 @@ def test_few_programs_are_kept(built, monkeypatch):
     assert len(programs._programs) == 2
     assert shared(compiled_model(layer_1_size=6), built)
     assert not shared(compiled_model(layer_1_size=4), built)
+
+
+def test_programs_of_large_networks_are_dropped_but_for_the_last_networks(built, monkeypatch):
+    monkeypatch.setattr(programs, "KEPT_BYTES", 1)
+    for size in (4, 5, 6):
+        shared(compiled_model(layer_1_size=size), built)
+    assert len(programs._programs) == 2
+    assert all(program.bytes > 1 for program in programs._programs.values())
+
+
+def test_a_program_that_is_kept_keeps_no_data(dataset, monkeypatch):
+    monkeypatch.setattr(programs, "_programs", {})
+    images = weakref.ref(kept := dataset.train.images.copy())
+    examples = Examples(kept, dataset.train.labels)
+    train(dataclasses.replace(dataset, train=examples), parameters(epochs=1), build_linear)
+    del kept, examples
+    gc.collect()
+    assert programs._programs
+    assert images() is None
 
 
 @pytest.mark.parametrize("compiled", ["off", "xla"])

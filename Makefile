@@ -51,5 +51,5 @@ $(VENV)/test.stamp: $(VENV)/bin/python $(INPUTS)
 	@touch $@ $(VENV)/train.stamp
 
 $(VENV)/bench.stamp: $(VENV)/bin/python $(INPUTS)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench,sweep]"
 	@touch $@ $(VENV)/train.stamp

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.__main__ import ROOT, Result, print_machine, run
+from benchmarks.rounds import ROOT, Result, print_machine, run
 from experiment.data import arrays, pictures, splits
 from experiment.data.image_set import load_images
 from params.load import load_params

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import decoding, many_runs, transfer
+from benchmarks import decoding, many_runs, rounds, sweeps, transfer
 from experiment import __main__ as command_line
 from experiment.store.archive_reader import read_archive
 from tests.support.pictures import write_class
 from tests.support.processes import run_python, train_here
 
 
-def run_here(*arguments: str) -> benchmarks.Result:
+def run_here(*arguments: str) -> rounds.Result:
     """Run in this process, which has TensorFlow already, what a benchmark runs in one of its own."""
     if arguments[0] != "-m":
         done = train_here(*arguments[1:], cwd=Path.cwd())
@@ -30,26 +30,29 @@ def run_here(*arguments: str) -> benchmarks.Result:
             patch.setattr(sys, "argv", list(arguments[1:]))
             runpy.run_module(arguments[1], run_name="__main__")
         printed = out.getvalue()
-    return json.loads(printed.splitlines()[-1]) | {
-        **{"wall_s": 1.0, "cpu_s": 1.0, "peak_bytes": 1.0, "others_cores": 0.0}
-    }
+    found = json.loads(printed.splitlines()[-1])
+    found |= rounds.phases(Path(found["run_dir"])) if "run_dir" in found else {}
+    return found | {"wall_s": 1.0, "cpu_s": 1.0, "peak_bytes": 1.0, "others_cores": 0.0}
 
 
 def test_the_benchmark_prints_its_table(digits_file, monkeypatch, capsys):
-    in_a_process, measured = benchmarks.run, []
+    in_a_process, measured = rounds.run, []
 
-    def run(*arguments: str) -> benchmarks.Result:
+    def run(*arguments: str, **variables: str) -> rounds.Result:
+        assert set(variables) <= {"XDG_CACHE_HOME"}
         if arguments[1].endswith(("tutorial", "ceiling", "ours_training")) or arguments[0] != "-m":
             return run_here(*arguments)
         measured.append(in_a_process(*arguments))
         return measured[-1]
 
-    monkeypatch.setattr(benchmarks, "run", run)
-    flags = ("whole", "training", "--rounds", "1", "--epochs", "1", "--whole", "1")
+    monkeypatch.setattr(rounds, "run", run)
+    flags = ("whole", "startup", "training", "--rounds", "1", "--epochs", "2", "--whole", "1")
     monkeypatch.setattr(sys, "argv", ["benchmarks", str(digits_file), *flags])
     benchmarks.main()
     said = capsys.readouterr().out
     for row in ("an epoch of 1", "the process, 1 epochs", "peak memory", "NumPy by hand", "arithmetic limit"):
+        assert row in said
+    for row in ("imports, data", "compiling", "testing, saving", "its caches filled"):
         assert row in said
     assert measured
     assert all(result["wall_s"] > 0 and result["peak_bytes"] > 1e7 for result in measured)
@@ -88,18 +91,43 @@ def test_transfer_divides_a_folder_for_its_peer_and_prints_rows(tmp_path, monkey
     assert "1.00 – 1.00" in capsys.readouterr().out
 
 
-def test_decoding_is_timed_beside_its_peers(tmp_path, monkeypatch, capsys):
+def test_decoding_is_timed_beside_its_peers(digits_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     in_a_process = decoding.run
 
-    def run(*arguments: str) -> benchmarks.Result:
+    def run(*arguments: str) -> rounds.Result:
         # The one that forks does not share this process' threads.
         return (in_a_process if "pillow" in arguments else run_here)(*arguments)
 
     monkeypatch.setattr(decoding, "run", run)
-    arguments = ("--pictures", "4", "--sizes", "8", "--rounds", "1")
-    monkeypatch.setattr(sys, "argv", ["benchmarks.decoding", *arguments])
-    decoding.main()
-    table = capsys.readouterr().out.partition("to 8 × 8")[2].splitlines()
-    assert [line[:38].strip() for line in table[1:5]] == list(decoding.KINDS.values())
-    assert table[4].count("1.00") == 6
+    monkeypatch.setattr(decoding, "PICTURES", 4)
+    monkeypatch.setattr(decoding, "SIZES", (8,))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", str(digits_file), "decoding", "--rounds", "1"])
+    benchmarks.main()
+    said = capsys.readouterr().out
+    for title in decoding.PEERS.values():
+        assert f"{title} ÷ ours: a picture to 8 × 8, ms" in said
+        assert f"{title} ÷ ours: a picture to 8 × 8, CPU ms" in said
+
+
+def test_sweeps_are_timed_beside_their_peers(digits_file, monkeypatch, capsys):
+    if not importlib.util.find_spec("ray"):
+        pytest.skip("ray is not installed")
+    ran = []
+
+    def run(*arguments: str) -> rounds.Result:
+        ran.append(arguments)
+        return {"wall_s": 12.0, "search_s": 8.0, "others_cores": 0.0}
+
+    monkeypatch.setattr(rounds, "run", run)
+    monkeypatch.setattr(sweeps, "run", run)
+    monkeypatch.setattr(benchmarks, "_installed", list)
+    arguments = ["benchmarks", str(digits_file), "sweeps", "--rounds", "1", "--trials", "6"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    benchmarks.main()
+    said = capsys.readouterr().out
+    assert len(ran) == 1 + sweeps.ALONE + 1
+    # 8 s of searching are of 4 trials, 4 s of starting of 6; the sweep's 12 s of 6.
+    tuner, alone = (line.split()[-6:-3] for line in said.splitlines() if "a trial of 6" in line)
+    assert [float(each) for each in tuner] == [pytest.approx(8 / 4 + 4 / 6, rel=1e-3), 2.0, 1.33]
+    assert [float(each) for each in alone] == [12.0, 2.0, 6.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ FONT_SIZE = 7  # points
 CAPTION_WIDTH = 65.0  # points that an image of a grid is wide
 DOTS_PER_INCH = 120  # of all figures
 PIXELS_A_POINT = DOTS_PER_INCH / 72
-# Fonts that hold what DejaVu Sans, which matplotlib brings, lacks: Chinese, Japanese and Korean above all.
+_OWN = "DejaVu Sans"  # which matplotlib brings
+# Fonts that hold what it lacks: Chinese, Japanese and Korean above all.
 _WIDE_FONTS = re.compile(
     "CJK|Noto Sans|Source Han|WenQuanYi|Hei|Song|Ming|YaHei|PingFang|Gothic|Unifont|Droid"
 )
@@ -66,21 +68,20 @@ def _runs(text: str, families: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 @functools.lru_cache
 def _font(family: str, size: float) -> FreeTypeFont:
-    from matplotlib import font_manager
     from PIL import ImageFont
 
     # Without Raqm, whose ligatures would span letters that are measured one by one.
     layout = ImageFont.Layout.BASIC
-    return ImageFont.truetype(font_manager.findfont(family), size, layout_engine=layout)
+    return ImageFont.truetype(_file(family), size, layout_engine=layout)
 
 
 def families(text: str) -> list[str]:
     """Return the font families to draw a text with: matplotlib's own, and one more for what that lacks."""
-    from matplotlib import font_manager
-
-    own = ["DejaVu Sans"]
+    own = [_OWN]
     if has_glyphs(own, text):
         return own
+    from matplotlib import font_manager
+
     others = {entry.name for entry in font_manager.fontManager.ttflist if _WIDE_FONTS.search(entry.name)}
     return own + [name for name in sorted(others) if has_glyphs([*own, name], text)][:1]
 
@@ -94,6 +95,17 @@ def has_glyphs(families: Sequence[str], text: str) -> bool:
 @functools.lru_cache
 def _letters(family: str) -> Collection[int]:
     """Return the code points that a font has glyphs for."""
+    from matplotlib import ft2font
+
+    return ft2font.FT2Font(_file(family)).get_charmap().keys()
+
+
+def _file(family: str) -> str:
+    """Return a font's file; that of matplotlib's own font without its list of all fonts, 0.5 s to be made."""
+    if family == _OWN:
+        import matplotlib
+
+        return os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     from matplotlib import font_manager
 
-    return font_manager.get_font(font_manager.findfont(family)).get_charmap().keys()
+    return font_manager.findfont(family)

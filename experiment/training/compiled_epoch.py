@@ -28,6 +28,7 @@ from experiment.training.epoch_programs import (
     evaluation_program,
     training_program,
 )
+from experiment.training.halves import parts_of_a_step
 from experiment.training.mixing import COLUMNS, NO_MIXING, Mixing
 from experiment.training.precision import FULL, places
 
@@ -117,12 +118,13 @@ class Trainer:
         self._inputs = (*source.inputs(examples), *given)
         signature = [*map(tf.TensorSpec.from_tensor, self._inputs), *_block_specs(self.block_length, mixing)]
         setting = ["train", list(map(str, signature)), classes, batch_size, self._rest, compiled]
-        setting += [precision, places(model, precision), source.image_shape if mixing else None]
+        parts = parts_of_a_step(model, batch_size) if compiled == XLA else 1
+        setting += [precision, places(model, precision), source.image_shape if mixing else None, parts]
         self._program = programs.shared_program(
             model,
             setting if source.shareable else None,
             lambda: training_program(
-                model, source, signature, classes, batch_size, self._rest, compiled, precision
+                model, source, signature, classes, batch_size, self._rest, compiled, precision, parts
             ),
         )
         # A block of no steps: it compiles here, where a model that cannot be compiled is still caught, and

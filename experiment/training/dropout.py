@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 # Outside XLA a CPU has no kernel for threefry; philox is within XLA five times slower than threefry.
 XLA_ALGORITHM, GRAPH_ALGORITHM = "threefry", "philox"
+_part = (0, 1)
 
 
 def is_dropout(layer: keras.layers.Layer) -> bool:
@@ -20,6 +22,17 @@ def is_dropout(layer: keras.layers.Layer) -> bool:
 def precision(rate: float) -> int:
     """Return how many random bits a unit decide on a rate: none for 0, 8 for a multiple of 1/256, else 32."""
     return 0 if rate == 0 else 8 if rate * 256 == int(rate * 256) else 32
+
+
+@contextlib.contextmanager
+def part_of_batch(number: int, parts: int) -> Iterator[None]:
+    """While one of a batch's equal parts is traced, let masks be that part of the whole batch's."""
+    global _part
+    before, _part = _part, (number, parts)
+    try:
+        yield
+    finally:
+        _part = before
 
 
 def masked_call(
@@ -42,11 +55,16 @@ def masked_call(
     def call(inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if not training or not bits:
             return inputs
-        shape = tf.shape(inputs) if layer.noise_shape is None else _noise_shape(inputs, layer.noise_shape)
+        noise_shape = layer.noise_shape or (None,) * len(inputs.shape)
+        part, parts = (0, 1) if noise_shape[0] else _part
+        shape = _noise_shape(inputs, noise_shape, parts)
         step = tf.cast(iterations.value, tf.int32)
         # Multiples of the golden ratio's bits lie far apart, so that layers of one seed draw unlike masks.
         key = tf.stack([tf.bitwise.bitwise_xor(seed, number * 0x9E3779B1 & 0x7FFFFFFF), step])
+        # All of the batch's, for each part anew: XLA computes once what is asked for twice.
         keep = _keep_mask(shape, key, rate, bits, algorithm)
+        size = shape[0] // parts
+        keep = keep[part * size : (part + 1) * size]
         return tf.where(keep, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros_like(inputs))
 
     return call
@@ -69,6 +87,8 @@ def _keep_mask(shape: tf.Tensor, key: tf.Tensor, rate: tf.Tensor, bits: int, alg
     return draw(shape) >= tf.cast(threshold - 2.0**31, tf.int32)
 
 
-def _noise_shape(inputs: tf.Tensor, noise_shape: tuple[int | None, ...]) -> tf.Tensor:
-    actual = tf.shape(inputs)
-    return tf.stack([actual[axis] if size is None else size for axis, size in enumerate(noise_shape)])
+def _noise_shape(inputs: tf.Tensor, noise_shape: tuple[int | None, ...], parts: int) -> tf.Tensor:
+    """Return the shape int32 of a mask for the whole of a batch, of which inputs are one of its parts."""
+    sizes = [inputs.shape[axis] or tf.shape(inputs)[axis] for axis in range(len(noise_shape))]
+    sizes[0] *= parts
+    return tf.stack([sizes[axis] if size is None else size for axis, size in enumerate(noise_shape)])

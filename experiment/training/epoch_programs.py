@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -27,66 +27,73 @@ def training_program(
     rest: int,
     compiled: str,
     precision: str = FULL,
+    parts: int = 1,
 ) -> Callable[..., tf.Tensor]:
-    """Build the program, whose inputs its signature lists; it returns losses float [steps + 1].
+    """Build the program: (images, labels, class weights, values, a block) into losses float [steps + 1].
+
+    Its signature lists them in full. Gradients of whole batches are computed in ``parts``.
 
     The last batch is smaller. Computed apart it needs no padding, which batch statistics would see. XLA would
     take as long to compile it as all others, so on a CPU this one step runs as a graph.
     """
     step = _step(model, source, classes, batch_size)
+    on_whole = _traced(model, compiled, precision, _loop(step, batch_size, parts))
+    on_rest = _traced(
+        *(model, beside(compiled), precision),
+        lambda losses, steps, *inputs: step(losses, steps, rest, 1, *inputs),
+    )
 
-    def traced(way: str, train: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-        @tf.function(jit_compile=way == XLA, autograph=False)
-        def part(
-            losses: tf.Tensor,
-            schedule: tf.Tensor,
-            rates: tf.Tensor,
-            seed: tf.Tensor,
-            steps: tf.Tensor,
-            *inputs: tf.Tensor,
-        ) -> tf.Tensor:
-            algorithm = dropout.XLA_ALGORITHM if way == XLA else dropout.GRAPH_ALGORITHM
-            given = programs.given(model, schedule, rates, seed, algorithm)
-            with given, _fused(model, way), computing_in(model, precision):
-                return train(losses, steps, *inputs)
+    @tf.function(autograph=False, input_signature=signature)
+    def program(*given: tf.Tensor) -> tf.Tensor:
+        *inputs, order, mixing, steps, has_rest = given
+        most = order.shape[0] // batch_size
+        losses = tf.zeros([most + 1], keras.config.floatx())
+        if most:
+            losses = on_whole(losses, steps, order, mixing, *inputs)
+        if rest:
+            losses = tf.cond(has_rest, lambda: on_rest(losses, steps, order, mixing, *inputs), lambda: losses)
+        return losses
 
-        return part
+    return program
 
-    def train_on_whole(losses: tf.Tensor, steps: tf.Tensor, *inputs: tf.Tensor) -> tf.Tensor:
+
+def _loop(step: Callable[..., tf.Tensor], size: int, parts: int) -> Callable[..., tf.Tensor]:
+    """Return what takes so many steps of whole batches."""
+
+    def train(losses: tf.Tensor, steps: tf.Tensor, *inputs: tf.Tensor) -> tf.Tensor:
         return tf.while_loop(
             lambda at, _: at < steps,
-            lambda at, losses: (at + 1, step(losses, at, batch_size, *inputs)),
+            lambda at, losses: (at + 1, step(losses, at, size, parts, *inputs)),
             (tf.constant(0), losses),
         )[1]
 
-    def train_on_rest(losses: tf.Tensor, steps: tf.Tensor, *inputs: tf.Tensor) -> tf.Tensor:
-        return step(losses, steps, rest, *inputs)
+    return train
 
-    on_whole, on_rest = traced(compiled, train_on_whole), traced(beside(compiled), train_on_rest)
 
-    @tf.function(autograph=False, input_signature=signature)
-    def program(
+def _traced(
+    model: keras.Model, way: str, precision: str, train: Callable[..., tf.Tensor]
+) -> Callable[..., tf.Tensor]:
+    """Return a part of a program, compiled in a way of its own."""
+
+    @tf.function(jit_compile=way == XLA, autograph=False)
+    def part(
+        losses: tf.Tensor,
+        steps: tf.Tensor,
+        order: tf.Tensor,
+        mixing: tf.Tensor,
         images: tf.Tensor,
         labels: tf.Tensor,
         class_weights: tf.Tensor,
         schedule: tf.Tensor,
         rates: tf.Tensor,
         seed: tf.Tensor,
-        order: tf.Tensor,
-        mixing: tf.Tensor,
-        steps: tf.Tensor,
-        has_rest: tf.Tensor,
     ) -> tf.Tensor:
-        most = order.shape[0] // batch_size
-        losses = tf.zeros([most + 1], keras.config.floatx())
-        inputs = (schedule, rates, seed, steps, images, labels, class_weights, order, mixing)
-        if most:
-            losses = on_whole(losses, *inputs)
-        if rest:
-            losses = tf.cond(has_rest, lambda: on_rest(losses, *inputs), lambda: losses)
-        return losses
+        algorithm = dropout.XLA_ALGORITHM if way == XLA else dropout.GRAPH_ALGORITHM
+        given = programs.given(model, schedule, rates, seed, algorithm)
+        with given, _fused(model, way), computing_in(model, precision):
+            return train(losses, steps, images, labels, class_weights, order, mixing)
 
-    return program
+    return part
 
 
 def beside(compiled: str) -> str:
@@ -109,6 +116,7 @@ def _step(model: keras.Model, source: Source, classes: int, batch_size: int) -> 
         losses: tf.Tensor,
         at: tf.Tensor,
         size: int,
+        parts: int,
         images: tf.Tensor,
         labels: tf.Tensor,
         class_weights: tf.Tensor,
@@ -122,27 +130,41 @@ def _step(model: keras.Model, source: Source, classes: int, batch_size: int) -> 
         if mixing.shape[0]:
             drawn = tf.slice(mixing, [at * batch_size, 0], [size, COLUMNS])
             pixels, targets, weights = mix(pixels, targets, weights, drawn, source.image_shape)
-        loss = _train_on(model, pixels, targets, weights)
+        loss = _train_on(model, pixels, targets, weights, parts)
         return tf.tensor_scatter_nd_update(losses, [[at]], [tf.cast(loss, losses.dtype)])
 
     return step
 
 
 def _train_on(
-    model: keras.Model, pixels: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None
+    model: keras.Model, pixels: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None, parts: int
 ) -> tf.Tensor:
-    """Take one step, as Keras' own ``train_step`` does; return its loss."""
+    """Take one step, as Keras' own ``train_step`` does, its gradients in ``parts`` equal parts of the batch.
+
+    Return its loss.
+    """
     variables = model.trainable_variables
-    with tf.GradientTape() as tape:
-        logits = model(pixels, training=True)
-        loss = model.compute_loss(pixels, targets, logits, weights, training=True)
-        # An optimizer with a loss scale divides gradients by it again.
-        scaled = model.optimizer.scale_loss(loss)
-    model.optimizer.apply(tape.gradient(scaled, variables), variables)
+    found = []
+    for number, (part, wanted, weighed) in enumerate(_cut(parts, pixels, targets, weights)):
+        with tf.GradientTape() as tape, dropout.part_of_batch(number, parts):
+            logits = model(part, training=True)
+            loss = model.compute_loss(part, wanted, logits, weighed, training=True)
+            # An optimizer with a loss scale divides gradients by it again.
+            scaled = model.optimizer.scale_loss(loss / parts)
+        found.append((loss / parts, logits, *tape.gradient(scaled, variables)))
+    losses, outputs, *gradients = zip(*found, strict=True)
+    model.optimizer.apply([tf.add_n(each) if None not in each else None for each in gradients], variables)
+    loss = tf.add_n(losses)
     # By its size, so that the smaller last batch of an epoch does not count as much as the others.
     _loss_tracker(model).update_state(loss, sample_weight=tf.shape(pixels)[0])
-    model.compute_metrics(pixels, targets, logits)
+    model.compute_metrics(pixels, targets, tf.concat(outputs, 0))
     return loss
+
+
+def _cut(parts: int, *tensors: tf.Tensor | None) -> Iterator[tuple[tf.Tensor | None, ...]]:
+    """Cut tensors into equal parts along their first axis."""
+    cut = [[None] * parts if each is None else tf.split(each, parts) for each in tensors]
+    return zip(*cut, strict=True)
 
 
 def evaluation_program(

@@ -38,7 +38,7 @@ def print_machine() -> None:
 
 def print_head() -> None:
     """Print what stands above rows."""
-    print(f"\n{'what':<66}{'peer':>9}{'ours':>9}{'ratio':>8}   spread")
+    print(f"\n{'what':<76}{'peer':>9}{'ours':>9}{'ratio':>8}   spread")
 
 
 def compare(
@@ -68,7 +68,7 @@ def _is_loaded(result: Result) -> bool:
 def _print_row(title: str, pairs: list[tuple[float, float]], kind: str) -> None:
     ratios = sorted(peer / own if own else math.inf for peer, own in pairs)
     medians = "".join(f"{statistics.median(column):>9.4g}" for column in zip(*pairs, strict=True))
-    row = f"{title:<66}{medians}{statistics.median(ratios):>8.2f}"
+    row = f"{title:<76}{medians}{statistics.median(ratios):>8.2f}"
     print(f"{row}   {ratios[0]:.2f} – {ratios[-1]:.2f}{kind}", flush=True)
 
 

@@ -70,8 +70,9 @@ change images by chance and layers that were given a dtype of their own stay in 
 scales the loss (Keras' `LossScaleOptimizer`) and leaves out steps whose gradients are not finite; checkpoints
 hold the scale. A machine that would emulate a precision refuses it: [speed](speed.md#mixed-precision).
 
-With `compile = auto` an epoch is one XLA program for dense networks and on GPUs, and a graph for convolutions
-on a CPU; `off` is Keras' stock `fit`.
+With `compile = auto` the steps of an epoch are one XLA program for dense networks and on GPUs, and a graph
+for convolutions on a CPU. There a graph, too, is what XLA would compile for longer than it saves: the last,
+smaller batch of an epoch, and evaluation. `off` is Keras' stock `fit`.
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -153,12 +153,17 @@ def _train_on(
             scaled = model.optimizer.scale_loss(loss / parts)
         found.append((loss / parts, logits, *tape.gradient(scaled, variables)))
     losses, outputs, *gradients = zip(*found, strict=True)
-    model.optimizer.apply([tf.add_n(each) if None not in each else None for each in gradients], variables)
+    model.optimizer.apply([each[0] if parts == 1 else _sum(each) for each in gradients], variables)
     loss = tf.add_n(losses)
     # By its size, so that the smaller last batch of an epoch does not count as much as the others.
     _loss_tracker(model).update_state(loss, sample_weight=tf.shape(pixels)[0])
     model.compute_metrics(pixels, targets, tf.concat(outputs, 0))
     return loss
+
+
+def _sum(gradients: Sequence[tf.Tensor | None]) -> tf.Tensor | None:
+    """Return the sum; None for a variable that the loss does not depend on."""
+    return None if gradients[0] is None else tf.add_n(gradients)
 
 
 def _cut(parts: int, *tensors: tf.Tensor | None) -> Iterator[tuple[tf.Tensor | None, ...]]:

@@ -25,8 +25,8 @@ def time_decoding(_: Path, options: argparse.Namespace) -> None:
     """Print milliseconds a picture, by the clock and of processors, all files in the page cache."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.pictures or make_pictures(Path(scratch, "pictures"), PICTURES)
+        _decode("limit", folder, SIZES[0])
         for size in SIZES:
-            _decode("limit", folder, size)
             compare(
                 {kind: functools.partial(_decode, kind, folder, size) for kind in PEERS},
                 functools.partial(_decode, "ours", folder, size),

@@ -19,11 +19,11 @@ EPOCHS, ALONE = 5, 4  # of a trial; trials of those that do not run side by side
 
 def time_sweeps(data: Path, options: argparse.Namespace) -> None:
     """Print seconds a trial: of a sweep of so many trials, and of a few of them in other ways."""
-    content = json.loads(json.dumps(read_sweep("tutorial", Params()).content))
-    content |= {"algorithm": "random", "spec": content["spec"] | {"maxCombo": options.trials, "seed": 0}}
+    content = read_sweep("tutorial", Params()).content
+    spec = {**content["spec"], "maxCombo": options.trials, "seed": 0}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "sweep.json")
-        file.write_text(json.dumps(content), encoding="utf-8")
+        file.write_text(json.dumps({**content, "algorithm": "random", "spec": spec}), encoding="utf-8")
         chosen = points(read_sweep(str(file), Params()), Params())[:ALONE]
         compare(
             {

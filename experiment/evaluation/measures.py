@@ -73,13 +73,18 @@ def class_scores(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.
     return np.stack([*shares, _f1(right, having, given), having], axis=1)
 
 
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return counts int64 [classes, classes], true classes down and predicted ones across; both int [N]."""
+    counts = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
+    return counts.reshape(classes, classes)
+
+
 def _counts(
     labels: np.ndarray, predicted: np.ndarray, classes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return of each class int64 [classes] how many were predicted rightly, belong to it, were predicted."""
-    confusion = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
-    confusion = confusion.reshape(classes, classes)  # true classes down, predicted ones across
-    return confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    counts = confusion(labels, predicted, classes)
+    return counts.diagonal(), counts.sum(1), counts.sum(0)
 
 
 def _f1(right: np.ndarray, having: np.ndarray, given: np.ndarray) -> np.ndarray:

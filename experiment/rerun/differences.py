@@ -12,7 +12,7 @@ from experiment.errors import UserError
 from experiment.rerun import code_changes
 from experiment.run.setup import MODEL_PARAMETERS
 from experiment.store.record import COMET, FINISHED, RunRecord
-from experiment.system import machine
+from experiment.system import keras_settings
 from experiment.system.names import short
 from params.load import check_params, load_params, names_of
 from params.spec import Params, default_parameters
@@ -140,7 +140,7 @@ def limit_threads(original: RunRecord, notify: Callable[[str], None]) -> None:
     import tensorflow as tf
 
     threads = original.run.get("threads")
-    now = tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
+    now = keras_settings.threads()
     if not threads or threads == now:
         return
     try:

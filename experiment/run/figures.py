@@ -43,7 +43,7 @@ def log_confusion_matrix(
 ) -> None:
     """Log the confusion matrix with sample images uint8 [N, H, W, C] behind its cells."""
     predicted = probabilities.argmax(-1)
-    cells = len(np.unique(np.stack([labels, predicted]), axis=1).T)
+    cells = np.count_nonzero(measures.confusion(labels, predicted, len(class_names)))
     experiment.log_confusion_matrix(
         y_true=labels.tolist(),
         y_predicted=predicted.tolist(),

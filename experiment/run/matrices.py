@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiment.evaluation.measures import confusion
 from experiment.run import lettering
 from experiment.run.figures import new_figure
 from experiment.store.files import encode_json, write_atomically
@@ -30,9 +31,7 @@ def write_confusion_matrix(
         probabilities: float [N, classes].
         class_names: of the classes, in order.
     """
-    classes = len(class_names)
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (labels, probabilities.argmax(-1)), 1)
+    counts = confusion(labels, probabilities.argmax(-1), len(class_names))
     content = {"classes": list(class_names), "counts": counts.tolist()}
     write_atomically(folder / "confusion-matrix.json", encode_json(content) + b"\n")
     _draw_counts(folder / "confusion-matrix.png", counts, class_names)

@@ -21,7 +21,7 @@ from experiment.run.predictions import log_predictions
 from experiment.store import bundle as bundles
 from experiment.store.directory import RunDirectory
 from experiment.store.files import write_json
-from experiment.system import machine
+from experiment.system import keras_settings
 from experiment.system.console import Console
 from experiment.system.names import as_utf8, counted
 
@@ -86,10 +86,7 @@ def log_compilation(
     tracker: Tracker, directory: RunDirectory, training: Training, notify: Callable[[str], None]
 ) -> None:
     """Log how epochs were compiled, and on how many threads: others give other last bits."""
-    import tensorflow as tf
-
-    # 0 means that TensorFlow chooses: one thread a core.
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
+    threads = keras_settings.threads()
     directory.update_run(compiled=training.compiled, threads=threads)
     tracker.log_others({"compiled": training.compiled, "threads": threads})
     if training.notice:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.errors import UserError
-from experiment.system import imports
+from experiment.system import imports, machine
 from experiment.system.console import without_stderr
 
 # What Keras imports for those who give it data frames, or ask it for wrappers and plots.
@@ -77,6 +77,14 @@ def seed(number: int) -> None:
     keras.utils.set_random_seed(number)
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
+
+
+def threads() -> int:
+    """Return on how many threads TensorFlow computes an operation."""
+    import tensorflow as tf
+
+    # 0 means that TensorFlow chooses: one thread a core.
+    return int(tf.config.threading.get_intra_op_parallelism_threads()) or machine.cores()
 
 
 def _file() -> Path:

@@ -127,9 +127,10 @@ def _here() -> str:
 
 def _remove_left(store: Path) -> None:
     """Remove the folders of processes that have ended."""
+    own_place = _here()
     for folder in store.glob(f"{_PROCESS}*"):
-        here, _, number = folder.name.removeprefix(_PROCESS).partition("-")
-        if here == _here():
+        place, _, number = folder.name.removeprefix(_PROCESS).partition("-")
+        if place == own_place:
             has_ended = number == str(os.getpid()) or not Path("/proc", number).exists()
         else:
             has_ended = time.time() - folder.stat().st_mtime > FOREIGN_SECONDS

@@ -21,13 +21,7 @@ from experiment.data.arrays import Examples
 from experiment.evaluation.measures import class_measures
 from experiment.training import dropout, programs
 from experiment.training.batches import Source
-from experiment.training.epoch_programs import (
-    GRAPH,
-    XLA,
-    beside,
-    evaluation_program,
-    training_program,
-)
+from experiment.training.epoch_programs import GRAPH, XLA, evaluation_program, training_program
 from experiment.training.halves import parts_of_a_step
 from experiment.training.mixing import COLUMNS, NO_MIXING, Mixing
 from experiment.training.precision import FULL, places
@@ -178,7 +172,7 @@ class Evaluator:
         self._program = programs.shared_program(
             model,
             setting if source.shareable else None,
-            lambda: evaluation_program(model, source, signature, classes, batch_size, beside(compiled)),
+            lambda: evaluation_program(model, source, signature, classes, batch_size, compiled),
         )
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def training_program(
     step = _step(model, source, classes, batch_size)
     on_whole = _traced(model, compiled, precision, _loop(step, batch_size, parts))
     on_rest = _traced(
-        *(model, beside(compiled), precision),
+        *(model, _beside(compiled), precision),
         lambda losses, steps, *inputs: step(losses, steps, rest, 1, *inputs),
     )
 
@@ -96,7 +96,7 @@ def _traced(
     return part
 
 
-def beside(compiled: str) -> str:
+def _beside(compiled: str) -> str:
     """Return how what is computed once an epoch goes with compiled steps: as a graph, but for a GPU in XLA.
 
     XLA takes longer to compile it than it saves in a hundred epochs.
@@ -148,12 +148,12 @@ def _train_on(
     for number, (part, wanted, weighed) in enumerate(_cut(parts, pixels, targets, weights)):
         with tf.GradientTape() as tape, dropout.part_of_batch(number, parts):
             logits = model(part, training=True)
-            loss = model.compute_loss(part, wanted, logits, weighed, training=True)
+            loss = model.compute_loss(part, wanted, logits, weighed, training=True) / parts
             # An optimizer with a loss scale divides gradients by it again.
-            scaled = model.optimizer.scale_loss(loss / parts)
-        found.append((loss / parts, logits, *tape.gradient(scaled, variables)))
+            scaled = model.optimizer.scale_loss(loss)
+        found.append((loss, logits, *tape.gradient(scaled, variables)))
     losses, outputs, *gradients = zip(*found, strict=True)
-    model.optimizer.apply([each[0] if parts == 1 else _sum(each) for each in gradients], variables)
+    model.optimizer.apply([_sum(each) for each in gradients], variables)
     loss = tf.add_n(losses)
     # By its size, so that the smaller last batch of an epoch does not count as much as the others.
     _loss_tracker(model).update_state(loss, sample_weight=tf.shape(pixels)[0])
@@ -162,8 +162,8 @@ def _train_on(
 
 
 def _sum(gradients: Sequence[tf.Tensor | None]) -> tf.Tensor | None:
-    """Return the sum; None for a variable that the loss does not depend on."""
-    return None if gradients[0] is None else tf.add_n(gradients)
+    """Return the sum, one alone as it is, sparse too; None for what the loss does not depend on."""
+    return gradients[0] if len(gradients) == 1 or gradients[0] is None else tf.add_n(gradients)
 
 
 def _cut(parts: int, *tensors: tf.Tensor | None) -> Iterator[tuple[tf.Tensor | None, ...]]:
@@ -180,16 +180,17 @@ def evaluation_program(
     It returns each example's predicted class and how many classes were held likelier than the true one,
     both int32 [N]; all of them where a logit is NaN.
     """
+    way = _beside(compiled)
     examples = signature[1].shape[0]
     rest = examples % batch_size
     whole = examples - rest
 
-    @tf.function(jit_compile=compiled == XLA, autograph=False, input_signature=signature)
+    @tf.function(jit_compile=way == XLA, autograph=False, input_signature=signature)
     def program(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         def step(start: tf.Tensor, said: tf.Tensor, size: int) -> tf.Tensor:
             batch = source.window(images, labels, start, size)
             pixels, targets = prepare(*batch, classes)
-            with _fused(model, compiled):
+            with _fused(model, way):
                 logits = model(pixels, training=False)
             loss = model.compute_loss(pixels, targets, logits, training=False)
             _loss_tracker(model).update_state(loss, sample_weight=size)

@@ -11,7 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from experiment.system import machine
+from experiment.system.keras_settings import threads
+from experiment.training import programs
 
 # Per example: adding gradients costs by weights, and what is saved goes by examples. At 200 to 900, epochs
 # took 6 to 18 % less on two threads; at 3,700 and 5,200 they took 2 to 20 % more.
@@ -25,13 +26,12 @@ _ROW_WISE = (
 
 def parts_of_a_step(model: keras.Model, batch_size: int) -> int:
     """Return in how many parts, 1 or 2, XLA is to compute a model's steps of so many examples."""
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
-    if threads < 2 or batch_size % 2 or tf.config.list_physical_devices("GPU"):
+    if threads() < 2 or batch_size % 2 or tf.config.list_physical_devices("GPU"):
         return 1
-    is_stock = type(model).__module__.startswith("keras.")
-    operations = model.layers if isinstance(model, keras.Sequential) else getattr(model, "operations", [None])
-    fits = model.count_params() <= MOST_WEIGHTS * batch_size
-    return 2 if is_stock and fits and all(map(_is_row_wise, operations)) else 1
+    if model.count_params() > MOST_WEIGHTS * batch_size or not programs.is_stock(model):
+        return 1
+    _, *operations = programs.operations(model)
+    return 2 if all(map(_is_row_wise, operations)) else 1
 
 
 def _is_row_wise(operation: Any) -> bool:

@@ -32,6 +32,20 @@ def walk(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield from walk(layer)
 
 
+def operations(model: keras.Model) -> list[Any]:
+    """Return a model, its layers, those of nested models, and what else functional ones compute."""
+    layers = [model, *walk(model)]
+    # Operations are no layers where they hold no state.
+    return layers + [
+        each for layer in layers for each in getattr(layer, "operations", ()) if each not in layers
+    ]
+
+
+def is_stock(operation: Any) -> bool:
+    """Tell whether an operation, a layer or a model is of a class of Keras' own."""
+    return type(operation).__module__.startswith("keras.")
+
+
 class Program:
     """A compiled function that reads and changes the variables of the model that it was built with.
 
@@ -55,21 +69,21 @@ class Program:
         borrowed = any(one is not other for one, other in zip(own, self._variables, strict=True))
         if borrowed:
             _copy(own, self._variables)
-        run = self._compile_and_run if self._rebuild else self._function
-        result = run(*arguments)
+        rebuild = self._rebuild
+        result = self._compile_and_run(rebuild, *arguments) if rebuild else self._function(*arguments)
         if borrowed:
             _copy(self._variables, own)
         return result
 
     @process_clock.phase(process_clock.COMPILING)
-    def _compile_and_run(self, *arguments: Any) -> Any:
+    def _compile_and_run(self, rebuild: Callable[[], Callable[..., Any]], *arguments: Any) -> Any:
         try:
             result = self._function(*arguments)
         except Exception:
-            if not self._rebuild or not xla_store.forget():
+            if not xla_store.forget():
                 raise
             # Another function: of one TensorFlow remembers that it could not be compiled.
-            self._function = self._rebuild()
+            self._function = rebuild()
             result = self._function(*arguments)
         # It holds whoever asked for the program, with all data.
         self._rebuild = None
@@ -155,11 +169,12 @@ def _copy(sources: list[Any], targets: list[Any]) -> None:
 
 def _key(model: keras.Model, setting: Any) -> str:
     """Describe what a program depends on; '' for a model whose configuration does not say it all."""
-    layers = [model, *walk(model)]
-    # A functional model's operations are no layers where they hold no state, but are named and counted, too.
-    layers += [each for layer in layers for each in getattr(layer, "operations", ()) if each not in layers]
-    stock = [type(layer).__module__.startswith("keras.") for layer in layers]
-    if setting is None or not all(stock) or any(isinstance(layer, keras.layers.Lambda) for layer in layers):
+    layers = operations(model)
+    if (
+        setting is None
+        or not all(map(is_stock, layers))
+        or any(isinstance(layer, keras.layers.Lambda) for layer in layers)
+    ):
         return ""
     # Keras numbers names process-wide: dense_1 in a first model is dense_3 in its equal.
     names = {layer.name: f"layer {number}" for number, layer in enumerate(layers)}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiment.commands import show_page
+from experiment.commands.figures import print_figures
 from experiment.commands.mistakes import print_mistakes
 from experiment.commands.registry import RUNS, local
 from experiment.store.files import plain_json
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--all", action="store_true", help="everything that is recorded of it")
     what.add_argument("--mistakes", action="store_true", help="list pictures that it classified wrongly")
+    what.add_argument("--figures", action="store_true", help="draw figures that are missing, and list all")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -32,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
     record = Runs(options.runs).read(local(options.run))
     if options.mistakes:
         return print_mistakes(record, options.json)
+    if options.figures:
+        return print_figures(record, options.json)
     whole = {"run": record.run, "params": record.params, "results": record.results}
     if options.json:
         streams.print_json(plain_json(whole))

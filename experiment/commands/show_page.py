@@ -199,6 +199,8 @@ def _next(row: Row) -> list[str]:
     words: list[tuple[str, ...]] = []
     if row.status == FINISHED:
         words = [("train", "--rerun"), ("experiment", "export", "--to", "onnx")]
+        if "curves" not in record.figures:  # a sweep's trial
+            words.append(("experiment", "show", "--figures"))
     elif row.status == KILLED:
         words = [("train", "--resume"), ("experiment", "recover")]
     elif row.status != RUNNING:

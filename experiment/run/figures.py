@@ -13,8 +13,6 @@ import numpy as np
 from experiment.evaluation import measures
 from experiment.run import grids, lettering
 
-# What is imported for the figures of a result.
-MODULES = ("matplotlib.figure", "matplotlib.backends.backend_agg")
 SAMPLES, MISTAKES = 60, 40
 GRID_ROWS, LEAST_OF_A_CLASS = 20, 5
 # Behind the cells of Comet's confusion matrix; each is a file that takes the SDK 1.5 ms, then an upload.
@@ -140,59 +138,7 @@ def log_mistakes(
         experiment.log_image(str(path), name=path.name)
 
 
-def log_curves(experiment: Any, path: Path, history: Mapping[str, Sequence[float]]) -> None:
-    """Log loss and accuracy over epochs, training and validation in one picture; a ring at the best epoch."""
-    from matplotlib.ticker import MaxNLocator
-
-    figure = new_figure(9, 3.6)
-    # Laying them out by their texts, as matplotlib can, would take as long as drawing them.
-    figure.subplots_adjust(left=0.085, right=0.985, bottom=0.15, top=0.94, wspace=0.22)
-    best = _best_epoch(history.get("val_loss", ()))
-    for place, metric in enumerate(("loss", "accuracy"), 1):
-        axes = figure.add_subplot(1, 2, place)
-        for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
-            values = history.get(name, ())
-            axes.plot(range(1, len(values) + 1), values, label=label, marker="." if len(values) < 20 else "")
-            if best and name.startswith("val_") and len(values) >= best:
-                ring = {
-                    "marker": "o",
-                    "markersize": 9,
-                    "fillstyle": "none",
-                    "linestyle": "",
-                    "color": "black",
-                }
-                axes.plot([best], [values[best - 1]], label=f"best epoch, {best}", **ring)
-        axes.set(xlabel="epoch", ylabel=metric)
-        # There is no epoch 1.5; with one epoch alone, matplotlib would show 0.96 to 1.04.
-        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
-    _log_figure(experiment, path, figure)
-
-
-def _best_epoch(losses: Sequence[float]) -> int | None:
-    """Return the epoch of the lowest val_loss, from 1; None where none is finite."""
-    values = np.asarray(losses, dtype=np.float64)
-    return (
-        int(np.nanargmin(np.where(np.isfinite(values), values, np.nan))) + 1
-        if np.isfinite(values).any()
-        else None
-    )
-
-
 def log_weight_histograms(experiment: Any, weights: Mapping[str, np.ndarray], step: int) -> None:
     """Log a histogram of each named weight array at a step."""
     for name, values in weights.items():
         experiment.log_histogram_3d(np.asarray(values).ravel(), name=f"weights/{name}", step=step)
-
-
-def new_figure(width: float, height: float) -> Any:
-    """Make a figure of so many inches without pyplot, which keeps every figure it ever made."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=lettering.DOTS_PER_INCH)
-
-
-def _log_figure(experiment: Any, path: Path, figure: Any) -> None:
-    figure.savefig(path)
-    experiment.log_image(str(path), name=path.name)

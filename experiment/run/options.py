@@ -36,6 +36,7 @@ class Options:
         system_metrics_every: seconds from one sample of what the machine does to the next; 0 for none.
         notify: let Comet send its notification when the run ends, fails or is interrupted; online only.
         log_dataset: make the data set an Artifact of Comet, by reference; the run uses its version.
+        figures: draw curves, confusion matrix and weights; their numbers are kept either way.
         callbacks: of Keras; told of epochs once those are safely on disk.
         on_notice: called with each notice instead of printing it.
         typed: names of the parameters and options that a person typed for this run: one that has no effect
@@ -57,6 +58,7 @@ class Options:
     system_metrics_every: float = 10.0
     notify: bool = False
     log_dataset: bool = False
+    figures: bool = True
     callbacks: Sequence[keras.callbacks.Callback] = ()
     on_notice: Callable[[str], None] | None = None
     typed: Collection[str] = ()
@@ -106,7 +108,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "runs": (lambda value: isinstance(value, (str, os.PathLike)) and str(value) != "", "a path"),
     **dict.fromkeys(("name", "workspace", "project", "register"), _TEXT),
     **dict.fromkeys(("tags", "typed"), _TEXTS),
-    **dict.fromkeys(("quiet", "notify", "log_dataset"), (_is_truth, "True or False")),
+    **dict.fromkeys(("quiet", "notify", "log_dataset", "figures"), (_is_truth, "True or False")),
     "memory_gb": (_is_size, "a number greater than 0, or None"),
     "system_metrics_every": (_is_interval, f"0, or {LEAST_INTERVAL} to {MOST_INTERVAL} seconds"),
     "callbacks": (_is_sequence, "a list of Keras callbacks"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,15 @@ from experiment.data.image_fit import FULL_DEPTH
 from experiment.data.splits import Dataset
 from experiment.evaluation import calibration, measures
 from experiment.evaluation.measures import MONITORS
-from experiment.run import figures, matrices
+from experiment.run import drawings, figures, matrices
 from experiment.run.predictions import log_predictions
 from experiment.store import bundle as bundles
 from experiment.store.directory import RunDirectory
-from experiment.store.files import write_json
+from experiment.store.files import one_line, write_json
 from experiment.system import keras_settings
 from experiment.system.console import Console
 from experiment.system.names import as_utf8, counted
+from experiment.system.parser import command_on
 
 if TYPE_CHECKING:
     from experiment.training.callbacks import MetricsLogger
@@ -117,10 +118,25 @@ def log_results(
     scores = figures.class_scores(test.labels, probabilities, names)
     figures.log_class_scores(tracker, scores)
     figures.log_confusion_matrix(tracker, test.labels, probabilities, names, test.images)
-    folder = directory.figures
-    matrices.write_confusion_matrix(folder, test.labels, probabilities, names)
-    figures.log_mistakes(tracker, folder / "mistakes.png", test.images, test.labels, probabilities, names)
-    figures.log_curves(tracker, folder / "curves.png", logger.history)
+    matrices.write_confusion_matrix(directory.figures, test.labels, probabilities, names)
+    worst = directory.figures / "mistakes.png"
+    figures.log_mistakes(tracker, worst, test.images, test.labels, probabilities, names)
+
+
+def draw_figures(
+    tracker: Tracker,
+    directory: RunDirectory,
+    history: Mapping[str, Sequence[float]],
+    notify: Callable[[str], None],
+) -> None:
+    """Draw what is kept as numbers; Comet draws matrix and weights by itself, so it gets the curves alone."""
+    try:
+        drawings.draw(directory.figures, drawings.numbers(directory.figures, history))
+    except Exception as error:  # what is drawn can be drawn later
+        again = command_on(directory.path, "experiment", "show", "--figures")
+        notify(f"not all figures were drawn ({one_line(error)}); `{again}` draws them")
+    if (curves := directory.figures / drawings.CURVES).exists():
+        tracker.log_image(str(curves), name=curves.name)
 
 
 def log_features(tracker: Tracker, directory: RunDirectory, stage: Stage, console: Console) -> None:

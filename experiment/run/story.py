@@ -12,7 +12,7 @@ from experiment.comet.settings import api_key
 from experiment.comet.tracker import Tracker
 from experiment.data.splits import Dataset
 from experiment.errors import UserError
-from experiment.run import figures, fitting
+from experiment.run import drawings, fitting
 from experiment.run import results as outcomes
 from experiment.run.inputs import Opened, log_inputs, open_data
 from experiment.run.lifecycle import recorded
@@ -93,8 +93,9 @@ def _take_steps(setup: Setup, opened: Opened, tracker: Tracker) -> dict[str, Any
     split = _prepare(setup, parameters)
     model = _build(setup, parameters, split)
     start = fitting.restore(setup, parameters, split, model)
-    # While compiled code trains, this thread has nothing to do.
-    imports.beside(*figures.MODULES)
+    if setup.options.figures:
+        # While compiled code trains, this thread has nothing to do.
+        imports.beside(*drawings.MODULES)
     fitted = fitting.fit(setup, parameters, split, model, start)
     xla_store.keep()
     evaluated = _evaluate(setup, parameters, split, model, fitted)
@@ -194,6 +195,8 @@ def _conclude(
     )
     results |= setup.purpose.conclude(tracker, directory, fitted.logger.history, results)
     outcomes.log_weights(tracker, directory, model, fitted.logger.step())
+    if setup.options.figures:
+        outcomes.draw_figures(tracker, directory, fitted.logger.history, notify)
     bundle = outcomes.write_bundle(
         *(directory, evaluated.saved, split, parameters.logged(), results, setup.opened.depth),
         setup.facts.get("backbone"),

@@ -1,5 +1,6 @@
 """The page of a run: its result first, what is known of it, and how to go on."""
 
+import json
 import re
 import shlex
 from typing import Any
@@ -110,3 +111,37 @@ def test_a_failed_run_says_by_what(tmp_path, capsys):
 )
 def test_a_sparkline_goes_from_the_least_to_the_greatest_value(values, line):
     assert sparkline(list(values), 8 if len(values) <= 8 else 4) == line
+
+
+def refused(capsys, *arguments) -> str:
+    with pytest.raises(SystemExit) as left:
+        command_line.main(["show", *map(str, arguments)])
+    assert left.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_figures_that_are_missing_are_drawn_once_and_all_are_listed(run, capsys):
+    assert "show --figures" in page(capsys, run)
+    curves = run / "figures" / "curves.png"
+    assert page(capsys, run, "--figures").splitlines() == [str(curves)]
+    curves.write_bytes(b"somebody's own")
+    assert json.loads(page(capsys, run, "--figures", "--json")) == {"curves": str(curves)}
+    assert curves.read_bytes() == b"somebody's own"
+    assert "show --figures" not in page(capsys, run)
+
+
+def test_figures_of_a_run_that_is_alive_are_not_drawn(run, capsys):
+    with RunDirectory(run).exclusive():
+        assert "a process is working on it" in refused(capsys, run, "--figures")
+    assert not (run / "figures").exists()
+
+
+def test_an_archive_has_no_figures_to_draw(run, capsys):
+    archive_writer.recover(RunDirectory(run))
+    assert "its run directory has" in refused(capsys, RunDirectory(run).archive, "--figures")
+
+
+def test_damaged_numbers_of_a_figure_are_named(run, capsys):
+    (run / "figures").mkdir()
+    (run / "figures" / "weights.json").write_text("{")
+    assert "weights.json' is no whole JSON" in refused(capsys, run, "--figures")

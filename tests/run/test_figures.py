@@ -105,23 +105,6 @@ def test_a_grid_of_images_of_any_shape_has_a_bounded_size(tmp_path, shape):
         assert {9, 0} <= set(np.unique(np.asarray(picture.convert("L"))))
 
 
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_curves_tick_whole_epochs_and_ring_the_best(tmp_path, monkeypatch, epochs):
-    drawn = []
-    monkeypatch.setattr(figures, "_log_figure", lambda *arguments: drawn.append(arguments[-1]))
-    losses, accuracies = [0.5, 0.2, 0.3][:epochs], [0.8, 0.9, 0.7][:epochs]
-    history = {"loss": losses, "val_loss": losses, "accuracy": accuracies, "val_accuracy": accuracies}
-    figures.log_curves(Recorder(), tmp_path / "curves.png", history)
-    drawn[0].savefig(tmp_path / "curves.png")
-    best = min(2, epochs)
-    for axes, values in zip(drawn[0].axes, (losses, accuracies), strict=True):
-        low, high = axes.get_xlim()
-        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
-        assert ticks == [float(epoch) for epoch in range(1, epochs + 1)]
-        ring = next(line for line in axes.lines if line.get_label() == f"best epoch, {best}")
-        assert ring.get_xydata().tolist() == [[best, values[best - 1]]]
-
-
 def test_each_class_of_the_samples_has_a_row_of_its_own(tmp_path, written):
     labels = np.array([0] * 12 + [1] * 2 + [2] * 12)
     images = np.zeros((len(labels), 8, 8, 1), np.uint8)

@@ -25,6 +25,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"callbacks": print}, "callbacks = <built-in function print>: should be a list of Keras callbacks"),
     ({"on_notice": "print"}, "on_notice = 'print': should be a function of a text, or None"),
     ({"notify": "no"}, "notify = 'no': should be True or False"),
+    ({"figures": None}, "figures = None: should be True or False"),
     ({"log_dataset": 1}, "log_dataset = 1: should be True or False"),
     ({"typed": "epochs"}, "typed = 'epochs': should be a list of texts"),
 ]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import shlex
 import threading
 import types
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiment import __main__ as command_line
 from experiment.comet import session
 from experiment.commands import train
+from experiment.run import drawings
 from experiment.run import summary as record
 from experiment.run.lifecycle import RunFailed
 from experiment.run.story import Options, train_and_evaluate
@@ -54,6 +57,34 @@ def test_parameters_that_an_own_model_never_reads_are_not_logged(digits):
         "patience = 2 has no effect: it applies with early-stopping",
         "given but never read, so without effect on this run: layer-1-size, layer-2-size",
     ]
+
+
+def test_figures_that_cannot_be_drawn_end_no_run_and_a_notice_says_how_to_draw_them(
+    digits, tmp_path, monkeypatch
+):
+    def fail(*_):
+        raise RuntimeError("no such font")
+
+    told: list[str] = []
+    options = dataclasses.replace(QUIET, runs=tmp_path / "runs", on_notice=told.append)
+    with monkeypatch.context() as patch:
+        patch.setitem(drawings._DRAW, drawings.CONFUSION, fail)
+        found = train_and_evaluate(small(), dataset=digits, options=options)
+    assert found.status == "finished"
+    assert set(found.figures) == {"samples", "mistakes", "curves"}
+    (notice,) = told
+    assert notice.startswith("not all figures were drawn (no such font); `")
+    assert command_line.main(shlex.split(notice.split("`")[1])[3:]) == 0
+    assert set(found.figures) == {"samples", "mistakes", "curves", "confusion-matrix", "weights"}
+
+
+def test_without_figures_their_numbers_are_kept(digits, tmp_path):
+    options = dataclasses.replace(QUIET, runs=tmp_path / "runs", figures=False)
+    found = train_and_evaluate(small(), dataset=digits, options=options)
+    assert set(found.figures) == {"samples", "mistakes"}
+    assert {"curves.png", "confusion-matrix.png", "weights.png"} == set(
+        drawings.numbers(Path(found.source) / "figures", found.history)
+    )
 
 
 def test_every_logged_parameter_is_read(digits, capsys):

@@ -9,6 +9,7 @@ import pytest
 
 from experiment.data.named_sets import load_arrays
 from experiment.store.archive_format import archived_messages, check_archive
+from experiment.store.directory_reader import read_record
 from experiment.store.files import read_json
 from experiment.store.find import list_runs
 from experiment.store.journal import read_metrics
@@ -62,6 +63,7 @@ def test_every_trial_is_a_whole_run_of_its_own(swept):
         directory = folder / "runs" / run["key"]
         assert check_archive(directory / "comet" / f"{run['key']}.zip") == []
         assert (directory / "predictions.npz").exists()
+        assert "curves" not in read_record(directory).figures  # `show --figures` draws them when asked
         assert {"sweep", summary["sweep"]} <= set(run["tags"])
         assert run["threads"] == 1
         assert run["command"][1] == "--sweep"

@@ -98,7 +98,8 @@ def _tune_config(plan: Plan, session: Session, workers: int) -> tune.TuneConfig:
 
 def _session(plan: Plan, settings: Settings, workers: int, threads: int | None) -> Session:
     return Session(
-        options=dataclasses.replace(settings.options, quiet=True, typed=()),
+        # Figures can be drawn when somebody asks for them: `show RUN --figures`.
+        options=dataclasses.replace(settings.options, quiet=True, typed=(), figures=False),
         command=sys.argv,
         retries=plan.sweep.retries,
         workers=workers,

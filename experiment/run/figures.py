@@ -16,7 +16,7 @@ from experiment.run import grids, lettering
 SAMPLES, MISTAKES = 60, 40
 GRID_ROWS, LEAST_OF_A_CLASS = 20, 5
 # Behind the cells of Comet's confusion matrix; each is a file that takes the SDK 1.5 ms, then an upload.
-EXAMPLES, EXAMPLES_OF_A_CELL = 200, 5
+EXAMPLES, EXAMPLES_OF_A_CELL = 100, 5
 
 
 def confident_mistakes(labels: np.ndarray, probabilities: np.ndarray, count: int = MISTAKES) -> np.ndarray:

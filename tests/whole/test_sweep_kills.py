@@ -97,7 +97,8 @@ CLUSTER = """
 import json, os, subprocess, sys, time
 from pathlib import Path
 import psutil
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# Beside other work, nicer workers than that would hardly run.
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 from ray.cluster_utils import Cluster
 
 root, folder, *command = sys.argv[1:]

@@ -106,6 +106,7 @@ def _session(plan: Plan, settings: Settings, workers: int, threads: int | None) 
         began=time.time(),
         threads=threads,
         waits=settings.scheduler == "asha",
+        ours=not plan.base.own and "model" not in plan.sweep.axes,
     )
 
 

@@ -25,8 +25,8 @@ from experiment.store.record import INTERRUPTED, RUNNING
 from experiment.sweep import outcomes as attempts
 from experiment.sweep.outcomes import Outcome
 from experiment.sweep.trial import Trial
+from experiment.system import imports, process_clock
 from experiment.system import machine as memory
-from experiment.system import process_clock
 from experiment.system.keras_settings import import_keras
 from params.load import check_params
 
@@ -39,7 +39,7 @@ class Session:
     """What all trials of one start of a sweep share.
 
     ``options`` are those of each run; ``began`` is in seconds since 1970; ``waits`` says that a run waits
-    after each epoch until it is told whether to go on.
+    after each epoch until it is told whether to go on; ``ours`` that no trial has a network of a user's.
     """
 
     options: Options
@@ -49,6 +49,7 @@ class Session:
     began: float
     threads: int | None
     waits: bool
+    ours: bool
 
 
 class TrialRunner(tune.Trainable):
@@ -60,6 +61,8 @@ class TrialRunner(tune.Trainable):
         self._arrays = arrays
         sys.argv = list(session.command)  # what each run records as the command that made it
         memory.grow_heaps_in_large_steps()
+        if session.ours:
+            imports.let_optional_wait()
         if session.threads:
             _limit_threads(session.threads)
         memory.set_imports_aside()

@@ -13,6 +13,7 @@ import importlib.metadata
 import os
 import shutil
 import sys
+import tempfile
 import time
 import zlib
 from pathlib import Path
@@ -69,15 +70,22 @@ def keep() -> None:
 
 
 def forget() -> bool:
-    """Empty the store after TensorFlow could not compile; tell whether that may have been its fault."""
+    """Empty the store after TensorFlow could not compile; tell whether that may have been its fault.
+
+    From then on this process has a folder elsewhere: perhaps the disk is full, or the user's share of it.
+    """
     if not _own:
         return False
     with contextlib.suppress(OSError):
         is_gone = not _own.is_dir()  # whoever empties a cache does not ask
-        _own.mkdir(mode=0o700, parents=True, exist_ok=True)
-        suspects = [*_programs(_own.parent), *_own.glob("*.pb")]
+        # TensorFlow leaves what it could not finish writing.
+        suspects = [*_programs(_own.parent), *_own.glob("*.pb"), *_own.glob("*.tmp")]
         for path in suspects:
             path.unlink(missing_ok=True)
+        if not _own.is_symlink():
+            shutil.rmtree(_own, ignore_errors=True)
+            _own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _own.symlink_to(tempfile.mkdtemp(prefix="xla-"))
         return is_gone or bool(suspects)
     return False
 
@@ -135,4 +143,6 @@ def _remove_left(store: Path) -> None:
         else:
             has_ended = time.time() - folder.stat().st_mtime > FOREIGN_SECONDS
         if has_ended:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder.resolve(), ignore_errors=True)
+            if folder.is_symlink():
+                folder.unlink()

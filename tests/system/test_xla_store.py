@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import tempfile
 
 import keras
 import pytest
@@ -18,6 +19,7 @@ def begin(tmp_path, monkeypatch):
     monkeypatch.setattr(imports, "_waiting", True)
     monkeypatch.setattr(gpu, "NVIDIA_DEVICE", str(tmp_path / "no device"))
     monkeypatch.setattr(xla_store, "LEAST_FREE_BYTES", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def begin_one():
         monkeypatch.delenv(xla_store.FLAGS, raising=False)
@@ -111,6 +113,28 @@ def test_a_folder_that_was_emptied_meanwhile_costs_no_run(begin):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     assert Program(model, lambda: function)(model, 1) == 2
+
+
+def test_a_folder_that_cannot_be_written_to_is_exchanged_for_one_on_another_disk(
+    begin, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = begin()
+
+    def function(value):
+        if folder.resolve().parent != tmp_path:
+            (folder / "program.pb.tmp").touch()
+            raise OSError("No space left on device")
+        return value + 1
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert Program(model, lambda: function)(model, 1) == 2
+    elsewhere = folder.resolve()
+    xla_store.keep()
+    begin()  # as this process goes on with a folder of its own, the one before is left
+    assert not elsewhere.exists()
+    assert not folder.is_symlink()
 
 
 def test_the_folders_of_processes_that_ended_are_removed_and_those_of_other_machines_stay(begin):

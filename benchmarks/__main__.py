@@ -3,8 +3,8 @@
 python -m benchmarks DATA.npz [GROUP …] [--rounds 7]
 
 whole         the tutorial's script and ours, tracked and with --mode disabled, from start to end
-short         Keras under Comet's own logging, plain Keras, and ours, for a few epochs
-startup       plain Keras and ours for a few epochs, by what is done before, between and after them
+short         plain Keras, Keras under Comet's own logging, and ours, with empty and with filled caches, for a
+              few epochs: what is done before, in and after them
 training      NumPy, JAX, PyTorch and the arithmetic limit beside ours, training alone
 convolutions  the cnn on 10,000 images, training alone: PyTorch in both layouts, plain Keras with and
               without oneDNN, and the arithmetic limit beside ours; seconds, and those of processors
@@ -69,27 +69,12 @@ def _whole(data: Path, options: argparse.Namespace) -> None:
 
 def _short(data: Path, options: argparse.Namespace) -> None:
     epochs = options.epochs
-    compare(
-        {
-            "plain": lambda: peer("tutorial", data, epochs),
-            "comet": lambda: peer("tutorial", data, epochs, "--comet"),
-        },
-        lambda: train(data, epochs),
-        options.rounds,
-        (
-            (f"plain Keras ÷ ours: an epoch of {epochs}, s", "plain", "epoch_s"),
-            (f"under Comet's own logging ÷ ours: an epoch of {epochs}, s", "comet", "epoch_s"),
-        ),
-    )
-
-
-def _startup(data: Path, options: argparse.Namespace) -> None:
-    epochs = options.epochs
     with tempfile.TemporaryDirectory() as caches:
         train(data, epochs, XDG_CACHE_HOME=caches)
         compare(
             {
                 "plain": lambda: peer("tutorial", data, epochs),
+                "comet": lambda: peer("tutorial", data, epochs, "--comet"),
                 "again": lambda: train(data, epochs, XDG_CACHE_HOME=caches),
             },
             lambda: train(data, epochs),
@@ -99,7 +84,9 @@ def _startup(data: Path, options: argparse.Namespace) -> None:
                 (f"plain Keras ÷ ours: the process, {epochs} epochs, CPU s", "plain", "cpu_s"),
                 ("plain Keras ÷ ours: imports, data, building, s", "plain", "startup_s"),
                 ("plain Keras ÷ ours: compiling, s", "plain", "compiling_s"),
+                (f"plain Keras ÷ ours: an epoch of {epochs}, s", "plain", "epoch_s"),
                 ("plain Keras ÷ ours: testing, saving (ours: figures, logging), s", "plain", "after_s"),
+                (f"under Comet's own logging ÷ ours: an epoch of {epochs}, s", "comet", "epoch_s"),
                 (f"ours, its caches filled ÷ ours: the process, {epochs} epochs, s", "again", "wall_s"),
                 ("ours, its caches filled ÷ ours: compiling, s", "again", "compiling_s"),
             ),
@@ -164,7 +151,6 @@ def _sweeps(data: Path, options: argparse.Namespace) -> None:
 GROUPS = {
     "whole": _whole,
     "short": _short,
-    "startup": _startup,
     "training": _training,
     "convolutions": _convolutions,
     "decoding": time_decoding,

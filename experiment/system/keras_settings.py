@@ -75,8 +75,15 @@ def seed(number: int) -> None:
     import tensorflow as tf
 
     keras.utils.set_random_seed(number)
-    if tf.config.list_physical_devices("GPU"):
+    if has_gpu():
         tf.config.experimental.enable_op_determinism()
+
+
+def has_gpu() -> bool:
+    """Tell whether TensorFlow computes on a GPU."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def threads() -> int:

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from experiment.data.arrays import Examples
 from experiment.evaluation.measures import class_measures
+from experiment.system.keras_settings import has_gpu
 from experiment.training import dropout, programs
 from experiment.training.batches import Source
 from experiment.training.epoch_programs import GRAPH, XLA, evaluation_program, training_program
@@ -44,7 +45,7 @@ def choose(model: keras.Model) -> str:
     TensorFlow's random numbers some 100 times slower than outside: such models run as a plain graph; Dropout
     alone is drawn another way (see ``experiment.training.dropout``).
     """
-    if tf.config.list_physical_devices("GPU"):
+    if has_gpu():
         return XLA
     return GRAPH if any(_is_slow_in_xla(layer) for layer in programs.walk(model)) else XLA
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from experiment.system.keras_settings import has_gpu
 from experiment.training import dropout, programs
 from experiment.training.batches import Source, prepare
 from experiment.training.fused_normalization import fused
@@ -101,7 +102,7 @@ def _beside(compiled: str) -> str:
 
     XLA takes longer to compile it than it saves in a hundred epochs.
     """
-    return compiled if tf.config.list_physical_devices("GPU") else GRAPH
+    return compiled if has_gpu() else GRAPH
 
 
 def _fused(model: keras.Model, compiled: str) -> contextlib.AbstractContextManager[None]:

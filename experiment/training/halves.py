@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from experiment.system.keras_settings import threads
+from experiment.system.keras_settings import has_gpu, threads
 from experiment.training import programs
 
 # Per example: adding gradients costs by weights, and what is saved goes by examples. At 200 to 900, epochs
@@ -26,7 +25,7 @@ _ROW_WISE = (
 
 def parts_of_a_step(model: keras.Model, batch_size: int) -> int:
     """Return in how many parts, 1 or 2, XLA is to compute a model's steps of so many examples."""
-    if threads() < 2 or batch_size % 2 or tf.config.list_physical_devices("GPU"):
+    if threads() < 2 or batch_size % 2 or has_gpu():
         return 1
     if model.count_params() > MOST_WEIGHTS * batch_size or not programs.is_stock(model):
         return 1

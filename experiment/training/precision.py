@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from experiment.system.arithmetic import check_precision
+from experiment.system.keras_settings import has_gpu
 
 FULL = "float32"
 _SCALED = "mixed_float16"  # its least number is 6e-8: gradients below it would be lost
@@ -26,7 +26,7 @@ def check_device(precision: str) -> None:
     Raises:
         UserError: it cannot, and the processor would emulate the precision.
     """
-    check_precision(precision, gpu=bool(tf.config.list_physical_devices("GPU")))
+    check_precision(precision, gpu=has_gpu())
 
 
 def with_loss_scale(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optimizers.Optimizer:

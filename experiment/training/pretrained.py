@@ -22,6 +22,7 @@ from experiment.data import feature_cache
 from experiment.data.arrays import Examples
 from experiment.data.splits import Dataset
 from experiment.data.weights import Weights, find_weights
+from experiment.system.keras_settings import has_gpu
 from experiment.training.augmentation import ALWAYS_NEW
 from experiment.training.batches import scaled
 from params.spec import GetParameter
@@ -199,6 +200,6 @@ class Features:
 
 def _settings(backbone: keras.Model, weights: Weights) -> list[Any]:
     """Return what features depend on beside pixels; the number of threads changes no bit of them."""
-    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    device = "GPU" if has_gpu() else "CPU"
     shape = list(backbone.input_shape[1:])
     return [weights.backbone, weights.sha256, shape, BATCH, keras.__version__, tf.__version__, device]

@@ -18,7 +18,7 @@ CURVES, CONFUSION, WEIGHTS = "curves.png", "confusion-matrix.png", "weights.png"
 MOST_NUMBERED, MOST_NAMED = 30, 60  # classes whose counts, whose names can be read
 MOST_DRAWN = 40  # weight arrays
 _CELL, _LEAST, _MOST = 0.42, 2.5, 16.0  # inches: of a cell, of the matrix
-_NAMES, _REST = 1.5, 0.4  # inches beside and below the matrix, and on its other sides
+_TITLES, _REST = 0.6, 0.4  # inches beside and below names of classes, and on the other sides of the matrix
 
 
 def numbers(folder: Path, history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
@@ -96,21 +96,19 @@ def _draw_counts(kept: Mapping[str, Any]) -> Any:
     counts, class_names = np.asarray(kept["counts"]), kept["classes"]
     classes = len(class_names)
     side = float(np.clip(_CELL * classes, _LEAST, _MOST))
-    size = side + _NAMES + _REST
+    named = range(classes) if classes <= MOST_NAMED else ()
+    names = lettering.drawable(class_names) if named else []
+    families = lettering.families("".join(names))
+    beside = _TITLES + max((lettering.text_width(name, families) for name in names), default=0) / 72
+    size = beside + side + _REST
     figure = _new_figure(size, size)
-    axes = figure.add_axes((_NAMES / size, _NAMES / size, side / size, side / size))
+    axes = figure.add_axes((beside / size, beside / size, side / size, side / size))
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_title("Confusion matrix, test set", fontsize=11)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    named = range(classes) if classes <= MOST_NAMED else ()
-    names = lettering.drawable(class_names) if named else []
-    style = {
-        "fontsize": lettering.FONT_SIZE,
-        "fontfamily": lettering.families("".join(names)),
-        "parse_math": False,
-    }
+    style = {"fontsize": lettering.FONT_SIZE, "fontfamily": families, "parse_math": False}
     axes.set_xticks(named, names, rotation=90, **style)
     axes.set_yticks(named, names, **style)
     for row, column in np.argwhere(counts) if classes <= MOST_NUMBERED else ():

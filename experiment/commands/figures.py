@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from experiment.errors import UserError
 from experiment.run import drawings
 from experiment.store.directory import RunDirectory
+from experiment.store.files import DAMAGED, one_line
 from experiment.store.record import DIRECTORY, RunRecord
 from experiment.system import streams
 from experiment.system.names import short
@@ -19,20 +21,20 @@ def print_figures(record: RunRecord, as_json: bool) -> int:
     """Draw the figures that a run lacks, and print the paths of all.
 
     Raises:
-        UserError: it is no run directory, is still written or cannot be; its numbers are damaged; or it ended
-            before there was anything to draw.
+        UserError: it is no run directory, is still written or cannot be; its numbers are damaged; or there is
+            nothing to draw.
     """
     if record.kind != DIRECTORY:
         raise UserError(f"run {short(record.key)} has no figures in '{record.source}': its run directory has")
     directory = RunDirectory(Path(record.source))
-    pictures = drawings.numbers(directory.figures, record.history)
+    missing = [name for name in drawings.PICTURES if not os.path.exists(directory.figures / name)]
     # Without a lock where nothing is missing: a copy may lie on a disk that cannot be written to.
-    if missing := {name: pictures[name] for name in pictures if not (directory.figures / name).exists()}:
+    if pictures := drawings.numbers(directory.figures, record.history, missing):
         with directory.exclusive():
-            _draw(directory.figures, missing)
+            _draw(directory.figures, pictures)
     paths = {name: str(path) for name, path in record.figures.items()}
     if not paths:
-        raise UserError(f"run {short(record.key)} has no figures: it ended before its first epoch did")
+        raise UserError(f"run {short(record.key)} has no figures, and nothing to draw any of")
     if as_json:
         streams.print_json(paths)
     else:
@@ -41,7 +43,9 @@ def print_figures(record: RunRecord, as_json: bool) -> int:
 
 
 def _draw(folder: Path, pictures: Mapping[str, Any]) -> None:
-    try:
-        drawings.draw(folder, pictures)
-    except OSError as error:
-        raise UserError(f"'{folder}' cannot be written to: {error.strerror or error}") from None
+    for name in pictures:
+        try:
+            drawings.draw(folder, {name: pictures[name]})
+        except DAMAGED as error:  # numbers that matplotlib cannot show, too: files may be foreign
+            reason = getattr(error, "strerror", None) or one_line(error)
+            raise UserError(f"'{folder / name}' cannot be drawn: {reason}") from None

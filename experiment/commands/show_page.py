@@ -199,7 +199,8 @@ def _next(row: Row) -> list[str]:
     words: list[tuple[str, ...]] = []
     if row.status == FINISHED:
         words = [("train", "--rerun"), ("experiment", "export", "--to", "onnx")]
-        if "curves" not in record.figures:  # a sweep's trial
+        # As of a sweep's trial; a registry's copy is not to be changed.
+        if "curves" not in record.figures and "registry" not in record.run:
             words.append(("experiment", "show", "--figures"))
     elif row.status == KILLED:
         words = [("train", "--resume"), ("experiment", "recover")]

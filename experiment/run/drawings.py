@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +11,36 @@ import numpy as np
 
 from experiment.run import lettering, matrices
 from experiment.store.files import atomic_path
+from experiment.system.names import as_utf8
 
 # What is imported for it.
 MODULES = ("matplotlib.figure", "matplotlib.backends.backend_agg")
-CURVES, CONFUSION, WEIGHTS = "curves.png", "confusion-matrix.png", "weights.png"
+PICTURES = CURVES, CONFUSION, WEIGHTS = "curves.png", "confusion-matrix.png", "weights.png"
 MOST_NUMBERED, MOST_NAMED = 30, 60  # classes whose counts, whose names can be read
 MOST_DRAWN = 40  # weight arrays
 _CELL, _LEAST, _MOST = 0.42, 2.5, 16.0  # inches: of a cell, of the matrix
 _TITLES, _REST = 0.6, 0.4  # inches beside and below names of classes, and on the other sides of the matrix
 
 
-def numbers(folder: Path, history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Return what can be drawn of a run: the names of pictures, and for each what it shows.
+def numbers(
+    folder: Path, history: Mapping[str, Sequence[float]], names: Collection[str] = PICTURES
+) -> dict[str, Any]:
+    """Return of those pictures that can be drawn what each shows, by their names.
 
     Args:
         folder: the run's of figures, where the numbers of matrix and weights lie.
         history: the values of each metric, one an epoch.
+        names: of the pictures that are asked for.
 
     Raises:
         DamagedFile: numbers are not what they should be.
     """
-    found = {
-        CURVES: history,
-        CONFUSION: matrices.read_confusion_matrix(folder),
-        WEIGHTS: _largest(matrices.read_weight_histograms(folder)),
+    find: dict[str, Callable[[], Any]] = {
+        CURVES: lambda: history,
+        CONFUSION: lambda: matrices.read_confusion_matrix(folder),
+        WEIGHTS: lambda: _largest(matrices.read_weight_histograms(folder)),
     }
+    found = {name: find[name]() for name in names}
     return {name: shown for name, shown in found.items() if shown}
 
 
@@ -47,8 +52,16 @@ def draw(folder: Path, pictures: Mapping[str, Any]) -> None:
     """
     folder.mkdir(exist_ok=True)
     for name, shown in pictures.items():
-        with atomic_path(folder / name) as beside:
-            _DRAW[name](shown).savefig(beside)
+        figure = _DRAW[name](shown)
+        # Not of a user's doing: matplotlib computes with whatever a diverged run has.
+        with atomic_path(folder / name) as beside, np.errstate(all="ignore"):
+            figure.savefig(beside)
+
+
+def remove(folder: Path) -> None:
+    """Remove pictures of what a run was before, and what is left of one that a kill cut short."""
+    for path in (*(folder / name for name in PICTURES), *folder.glob(".tmp-*")):
+        path.unlink(missing_ok=True)
 
 
 def _draw_curves(history: Mapping[str, Sequence[float]]) -> Any:
@@ -138,8 +151,9 @@ def _draw_histograms(described: Mapping[str, Mapping[str, Any]]) -> Any:
         axes.text(1.02, row + 0.2, f"{edges[0]:.3g} … {edges[-1]:.3g}", fontsize=lettering.FONT_SIZE)
     axes.set(xlim=(0, 1), ylim=(0, rows))
     axes.set_xticks([])
-    names = list(described)[::-1]
-    axes.set_yticks(np.arange(rows) + 0.3, names, fontsize=lettering.FONT_SIZE, parse_math=False)
+    names = [as_utf8(name) for name in described][::-1]
+    style = {"fontsize": lettering.FONT_SIZE, "fontfamily": lettering.families("".join(names))}
+    axes.set_yticks(np.arange(rows) + 0.3, names, parse_math=False, **style)
     axes.set_title("Weights, each in its own range", fontsize=11)
     return figure
 

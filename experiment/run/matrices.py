@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -89,7 +90,7 @@ def read_confusion_matrix(folder: Path) -> dict[str, Any]:
     Raises:
         DamagedFile: it is something else by now.
     """
-    return read_json(folder / CONFUSION, _Confusion) if (folder / CONFUSION).exists() else {}
+    return read_json(folder / CONFUSION, _Confusion) if os.path.exists(folder / CONFUSION) else {}
 
 
 def read_weight_histograms(folder: Path) -> dict[str, Any]:
@@ -98,4 +99,4 @@ def read_weight_histograms(folder: Path) -> dict[str, Any]:
     Raises:
         DamagedFile: it is something else by now.
     """
-    return read_json(folder / WEIGHTS, _Weights) if (folder / WEIGHTS).exists() else {}
+    return read_json(folder / WEIGHTS, _Weights) if os.path.exists(folder / WEIGHTS) else {}

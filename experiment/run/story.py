@@ -89,6 +89,7 @@ def train_and_evaluate(
 def _take_steps(setup: Setup, opened: Opened, tracker: Tracker) -> dict[str, Any]:
     """Log, load, build, restore, fit, evaluate, conclude: what happens once a run is being recorded."""
     parameters = LoggedParameters(tracker, setup.values, setup.optional)
+    drawings.remove(setup.directory.figures)
     log_inputs(tracker, setup.directory, opened, setup.split, setup.params, setup.facts, setup.own_code)
     split = _prepare(setup, parameters)
     model = _build(setup, parameters, split)

@@ -83,8 +83,11 @@ class RunRecord:
     @property
     def figures(self) -> dict[str, Path]:
         """The PNG files of a run directory by their names: ``curves``, ``mistakes`` and so on."""
-        folder = Path(self.source) / "figures"
-        return {path.stem: path for path in sorted(folder.glob("*.png"))} if self.kind == DIRECTORY else {}
+        if self.kind != DIRECTORY:
+            return {}
+        # A name that begins with a dot is of a picture that is being written, or never was.
+        found = sorted(Path(self.source, "figures").glob("[!.]*.png"))
+        return {path.stem: path for path in found}
 
     def frame(self) -> pd.DataFrame:
         """Return all logged points as a DataFrame: name, value, step, epoch, and time in UTC."""

@@ -25,7 +25,8 @@ FLAGS = "TF_XLA_FLAGS"
 # A program takes about a megabyte; the oldest go first.
 MOST_BYTES = 64 << 20
 LEAST_FREE_BYTES = 256 << 20
-_PROCESS = "process-"
+LEAST_ELSEWHERE_BYTES = 32 << 20
+_PROCESS, _ELSEWHERE = "process-", "keras-comet-xla-"
 # A folder of another machine's process is left for so long: a home may be shared, process numbers are not.
 FOREIGN_SECONDS = 7 * 24 * 3600.0
 _own: Path | None = None
@@ -60,6 +61,10 @@ def keep() -> None:
     if not _own:
         return
     with contextlib.suppress(OSError):
+        if _own.is_symlink():  # TensorFlow will not read again what it has compiled
+            for path in _own.iterdir():
+                path.unlink()
+            return
         known = {_name(path) for path in _programs(_own.parent)}
         for path in _own.glob("*.pb"):
             if path.name not in known:
@@ -85,7 +90,7 @@ def forget() -> bool:
         if not _own.is_symlink():
             shutil.rmtree(_own, ignore_errors=True)
             _own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _own.symlink_to(tempfile.mkdtemp(prefix="xla-"))
+            _own.symlink_to(_elsewhere())
         return is_gone or bool(suspects)
     return False
 
@@ -141,8 +146,29 @@ def _remove_left(store: Path) -> None:
         if place == own_place:
             has_ended = number == str(os.getpid()) or not Path("/proc", number).exists()
         else:
-            has_ended = time.time() - folder.stat().st_mtime > FOREIGN_SECONDS
-        if has_ended:
-            shutil.rmtree(folder.resolve(), ignore_errors=True)
-            if folder.is_symlink():
-                folder.unlink()
+            has_ended = time.time() - folder.lstat().st_mtime > FOREIGN_SECONDS
+        if has_ended and folder.is_symlink():
+            _empty(folder)
+            folder.unlink(missing_ok=True)
+        elif has_ended:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _elsewhere() -> str:
+    """Return a new folder where there is room for programs.
+
+    Raises:
+        OSError: there is none.
+    """
+    for place in (tempfile.gettempdir(), "/dev/shm"):  # noqa: S108
+        with contextlib.suppress(OSError):
+            if shutil.disk_usage(place).free >= LEAST_ELSEWHERE_BYTES:
+                return tempfile.mkdtemp(prefix=_ELSEWHERE, dir=place)
+    raise OSError("no room for what XLA compiles")
+
+
+def _empty(link: Path) -> None:
+    """Remove the folder elsewhere that a link stands for; nothing else that a link may lead to."""
+    target = link.readlink()
+    if target.name.startswith(_ELSEWHERE) and not target.is_symlink():
+        shutil.rmtree(target, ignore_errors=True)

@@ -10,6 +10,7 @@ import pytest
 from experiment import __main__ as command_line
 from experiment.store import archive_writer
 from experiment.store.directory import RunDirectory
+from experiment.store.files import read_json, write_json
 from experiment.system.sparkline import sparkline
 from experiment.system.text_table import width_of
 from tests.support.made_runs import make_run
@@ -128,6 +129,30 @@ def test_figures_that_are_missing_are_drawn_once_and_all_are_listed(run, capsys)
     assert json.loads(page(capsys, run, "--figures", "--json")) == {"curves": str(curves)}
     assert curves.read_bytes() == b"somebody's own"
     assert "show --figures" not in page(capsys, run)
+
+
+def test_a_copy_from_the_registry_is_not_to_be_drawn_in(run, capsys):
+    told = {"workspace": "w", "name": "n", "version": "1.0.0"}
+    write_json(run / "run.json", {**read_json(run / "run.json"), "registry": told})
+    assert "show --figures" not in page(capsys, run)
+    assert "is a copy from the registry" in refused(capsys, run, "--figures")
+
+
+def test_a_picture_that_was_never_finished_is_no_figure(run, capsys):
+    page(capsys, run, "--figures")
+    (run / "figures" / ".tmp-cut-short.png").touch()
+    assert page(capsys, run, "--figures").splitlines() == [str(run / "figures" / "curves.png")]
+
+
+@pytest.mark.parametrize("reason", ["a file in its place", "a value beyond all drawing"])
+def test_a_figure_that_cannot_be_drawn_is_named(run, capsys, reason):
+    if reason == "a file in its place":
+        (run / "figures").touch()
+    else:
+        text = (run / "metrics.jsonl").read_text()
+        assert "0.9," in text
+        (run / "metrics.jsonl").write_text(text.replace("0.9,", "1.7e308,"))
+    assert "figures/curves.png' cannot be drawn: " in refused(capsys, run, "--figures")
 
 
 def test_figures_of_a_run_that_is_alive_are_not_drawn(run, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiment.run import drawings, matrices
+from experiment.run import drawings, lettering, matrices
 from experiment.store.files import DamagedFile
 
 NAMES = ("cat", "狗", "$5 {and} $6", "caf\udce9")
@@ -37,6 +37,22 @@ def test_the_counts_are_true_classes_down_and_predicted_ones_across(tmp_path, cl
     assert counts[1, 0] == (labels == 1).sum()
     assert counts[0, 1] == counts[1, 1] == 0
     assert draw(tmp_path) == {"confusion-matrix.png"}
+
+
+@pytest.mark.parametrize("names", [["0", "1"], ["cat", "a rather long name of a class", "狗"]])
+def test_the_names_of_classes_have_the_room_that_they_take(names):
+    counts = np.eye(len(names), dtype=int).tolist()
+    figure = drawings._draw_counts({"classes": names, "counts": counts})
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    for axis in (axes.xaxis, axes.yaxis):
+        assert [text.get_text() for text in axis.get_ticklabels()] == lettering.drawable(names)
+        title = axis.label.get_window_extent()
+        assert min(title.x0, title.y0) > 0  # inside the picture
+        assert all(not title.overlaps(text.get_window_extent()) for text in axis.get_ticklabels())
+    widest = max(lettering.text_width(name, lettering.families(name)) for name in lettering.drawable(names))
+    room = axes.get_window_extent().x0 / lettering.PIXELS_A_POINT
+    assert room < widest + 60  # points: no more than that
 
 
 def test_weights_have_counts_and_edges_and_what_is_not_finite_is_counted(tmp_path):
@@ -73,7 +89,7 @@ def test_curves_tick_whole_epochs_and_ring_the_best(epochs):
     losses, accuracies = [0.5, 0.2, 0.3][:epochs], [0.8, 0.9, 0.7][:epochs]
     history = {"loss": losses, "val_loss": losses, "accuracy": accuracies, "val_accuracy": accuracies}
     figure = drawings._draw_curves(history)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     best = min(2, epochs)
     for axes, values in zip(figure.axes, (losses, accuracies), strict=True):
         low, high = axes.get_xlim()

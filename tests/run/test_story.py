@@ -87,6 +87,18 @@ def test_without_figures_their_numbers_are_kept(digits, tmp_path):
     )
 
 
+def test_pictures_of_what_a_run_was_before_do_not_outlive_it(digits, tmp_path):
+    options = dataclasses.replace(QUIET, runs=tmp_path / "runs")
+    found = train_and_evaluate(small(), dataset=digits, options=options)
+    assert {"curves", "confusion-matrix", "weights"} < set(found.figures)
+    (Path(found.source) / "figures" / ".tmp-cut-short.png").touch()
+    again = dataclasses.replace(options, figures=False)
+    longer = small().model_copy(update={"epochs": 2})
+    train_and_evaluate(longer, dataset=digits, options=again, resume=RunDirectory(Path(found.source)))
+    pictures = {path.name for path in Path(found.source, "figures").iterdir() if path.suffix == ".png"}
+    assert pictures == {"samples.png", "mistakes.png"}
+
+
 def test_every_logged_parameter_is_read(digits, capsys):
     params = small(validation=0.2, early_stopping=True)
     train_and_evaluate(params, dataset=digits, options=QUIET)

@@ -131,10 +131,24 @@ def test_a_folder_that_cannot_be_written_to_is_exchanged_for_one_on_another_disk
     model.compile("sgd", "mse")
     assert Program(model, lambda: function)(model, 1) == 2
     elsewhere = folder.resolve()
+    (elsewhere / "program.pb").touch()
     xla_store.keep()
+    assert not list(elsewhere.iterdir())
     begin()  # as this process goes on with a folder of its own, the one before is left
     assert not elsewhere.exists()
     assert not folder.is_symlink()
+
+
+def test_a_link_is_followed_to_what_this_store_made_elsewhere_and_to_nothing_else(begin, tmp_path):
+    store = begin().parent
+    for name in ("precious", "keras-comet-xla-of-an-ended-process"):
+        (tmp_path / name).mkdir()
+        (store / f"process-{xla_store._here()}-9999{len(name):04}").symlink_to(tmp_path / name)
+    (store / "process-0123abcd-7").symlink_to(tmp_path / "keras-comet-xla-gone-with-a-restart")
+    assert begin()  # the store is in use all the same
+    assert (tmp_path / "precious").is_dir()
+    assert not (tmp_path / "keras-comet-xla-of-an-ended-process").exists()
+    assert [path.name for path in store.iterdir() if path.is_symlink()] == ["process-0123abcd-7"]
 
 
 def test_the_folders_of_processes_that_ended_are_removed_and_those_of_other_machines_stay(begin):

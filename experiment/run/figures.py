@@ -132,6 +132,8 @@ def log_mistakes(
         f"{arrow.join(pair)}\n{probabilities[index].max():.0%}"
         for pair, index in zip(pairs, worst, strict=True)
     ]
+    # Of what a run that goes on was before, there may be one.
+    path.unlink(missing_ok=True)
     if captions:
         title = "Most confident mistakes on the test set: true → predicted, how sure before calibration"
         grids.draw_grid(path, title, images[worst], captions)

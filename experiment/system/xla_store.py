@@ -90,7 +90,10 @@ def forget() -> bool:
         if not _own.is_symlink():
             shutil.rmtree(_own, ignore_errors=True)
             _own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _own.symlink_to(_elsewhere())
+            try:
+                _own.symlink_to(_elsewhere())
+            except OSError:
+                _own.mkdir(mode=0o700)
         return is_gone or bool(suspects)
     return False
 

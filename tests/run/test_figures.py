@@ -58,6 +58,15 @@ def test_names_that_no_font_has_become_numbers_without_a_warning(tmp_path, monke
     assert experiment.images == ["samples.png", "mistakes.png"]
 
 
+def test_mistakes_of_before_are_gone_where_there_are_none_now(tmp_path):
+    experiment, path = Recorder(), tmp_path / "mistakes.png"
+    path.touch()
+    images, labels = np.zeros((6, 8, 8, 1), np.uint8), np.arange(6) % 3
+    figures.log_mistakes(experiment, path, images, labels, np.eye(3)[labels], NAMES)
+    assert not path.exists()
+    assert experiment.images == []
+
+
 def test_names_that_a_font_has_are_drawn_as_they_are():
     assert lettering.drawable(("café", "Ankle boot", "T-shirt/top", "Привет")) == [
         *("café", "Ankle boot", "T-shirt/top", "Привет")

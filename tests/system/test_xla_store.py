@@ -139,6 +139,15 @@ def test_a_folder_that_cannot_be_written_to_is_exchanged_for_one_on_another_disk
     assert not folder.is_symlink()
 
 
+def test_without_room_elsewhere_a_torn_store_is_emptied_all_the_same(begin, monkeypatch):
+    folder = begin()
+    (folder / "a.pb").touch()
+    monkeypatch.setattr(xla_store, "LEAST_ELSEWHERE_BYTES", 1 << 60)
+    assert xla_store.forget()
+    assert folder.is_dir()
+    assert not list(folder.iterdir())
+
+
 def test_a_link_is_followed_to_what_this_store_made_elsewhere_and_to_nothing_else(begin, tmp_path):
     store = begin().parent
     for name in ("precious", "keras-comet-xla-of-an-ended-process"):

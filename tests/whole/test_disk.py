@@ -40,7 +40,7 @@ def fill(place):
 def test_a_run_whose_disk_fills_up_ends_clearly_and_goes_on_once_there_is_space(digits_file, small_disk):
     runs = small_disk / "runs"
     # Far more epochs than may end before this process comes to fill the disk.
-    flags = ("--dataset", digits_file, "--epochs", "80", "--mode", "offline")
+    flags = ("--dataset", digits_file, "--epochs", "40", "--mode", "offline")
     process = start_train(*flags, "--runs", runs, cwd=small_disk, stderr=subprocess.PIPE)
     errors = ""
     assert process.stderr
@@ -65,9 +65,9 @@ def test_a_run_whose_disk_fills_up_ends_clearly_and_goes_on_once_there_is_space(
     archives.recover(directory)
     assert archive_format.check_archive(directory.archive) == []
     resumed = train_here(
-        "--runs", runs, "--resume", path.name, "--epochs", "81", "--json", "--quiet", cwd=small_disk
+        "--runs", runs, "--resume", path.name, "--epochs", "41", "--json", "--quiet", cwd=small_disk
     )
     assert "epochs" in resumed.stdout, resumed.stderr
     epochs = {point.epoch for point in read_metrics(directory.metrics_file)}
-    assert epochs == set(range(1, 82))
+    assert epochs == set(range(1, 42))
     assert read_json(directory.run_file)["status"] == "finished"

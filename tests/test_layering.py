@@ -93,10 +93,10 @@ def test_an_engine_is_imported_only_when_it_is_needed(engine):
 
 
 @pytest.mark.parametrize("command", READERS)
-def test_a_command_that_only_reads_answers_without_tensorflow(command):
+def test_a_command_that_only_reads_answers_without_tensorflow_and_what_runs_need(command):
     script = (
         "import sys\nfrom experiment.__main__ import main\n"
         f"try: main([{command!r}, '--help'])\n"
-        "finally: print(*(name in sys.modules for name in ('tensorflow', 'comet_ml')))"
+        "finally: print(*(name in sys.modules for name in ('tensorflow', 'comet_ml', 'experiment.run')))"
     )
-    assert run_python("-c", script, cwd=ROOT).stdout.split()[-2:] == ["False", "False"]
+    assert run_python("-c", script, cwd=ROOT).stdout.split()[-3:] == ["False"] * 3

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from experiment.evaluation.measures import best_epoch
 from experiment.run import lettering, matrices
 from experiment.store.files import atomic_path
 from experiment.system.names import as_utf8
@@ -71,7 +72,8 @@ def _draw_curves(history: Mapping[str, Sequence[float]]) -> Any:
     figure = _new_figure(9, 3.6)
     # Laying them out by their texts, as matplotlib can, would take as long as drawing them.
     figure.subplots_adjust(left=0.085, right=0.985, bottom=0.15, top=0.94, wspace=0.22)
-    best = _best_epoch(history.get("val_loss", ()))
+    losses = history.get("val_loss", ())
+    best = best_epoch(losses, "val_loss") + 1 if np.isfinite(losses).any() else None
     for place, metric in enumerate(("loss", "accuracy"), 1):
         axes = figure.add_subplot(1, 2, place)
         for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
@@ -92,16 +94,6 @@ def _draw_curves(history: Mapping[str, Sequence[float]]) -> Any:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return figure
-
-
-def _best_epoch(losses: Sequence[float]) -> int | None:
-    """Return the epoch of the lowest val_loss, from 1; None where none is finite."""
-    values = np.asarray(losses, dtype=np.float64)
-    return (
-        int(np.nanargmin(np.where(np.isfinite(values), values, np.nan))) + 1
-        if np.isfinite(values).any()
-        else None
-    )
 
 
 def _draw_counts(kept: Mapping[str, Any]) -> Any:

@@ -115,10 +115,7 @@ def test_a_folder_that_was_emptied_meanwhile_costs_no_run(begin):
     assert Program(model, lambda: function)(model, 1) == 2
 
 
-def test_a_folder_that_cannot_be_written_to_is_exchanged_for_one_on_another_disk(
-    begin, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_a_folder_that_cannot_be_written_to_is_exchanged_for_one_elsewhere(begin, tmp_path):
     folder = begin()
 
     def function(value):
